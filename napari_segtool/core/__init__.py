@@ -1,0 +1,1 @@
+"""What things are: stacks, labels, results, parameters, registries, progress, errors, settings."""

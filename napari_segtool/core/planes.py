@@ -1,0 +1,69 @@
+"""Walk a stack picture by picture: one (Y, X) plane, with its channels, at a time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.stack import CHANNELS, Stack
+
+PlaneIndex = tuple[int, ...]
+"""Position of a plane along every axis of the labels but Y and X, in order."""
+
+
+def plane_axes(stack: Stack) -> str:
+    """Axes that planes are counted along: all but channels, Y and X."""
+    return "".join(axis for axis in stack.label_axes if axis not in "YX")
+
+
+def plane_shape(stack: Stack) -> tuple[int, ...]:
+    """Number of planes along each of `plane_axes`."""
+    return tuple(n for axis, n in zip(stack.axes, stack.shape, strict=True) if axis in plane_axes(stack))
+
+
+def plane_indices(stack: Stack) -> Iterator[PlaneIndex]:
+    """Every plane's index, in storage order; one empty index for a single picture."""
+    return itertools.product(*(range(n) for n in plane_shape(stack)))
+
+
+def read_plane(stack: Stack, index: PlaneIndex) -> NDArray[np.generic]:
+    """Return one plane as ``(Y, X)``, or ``(C, Y, X)`` where the stack has channels."""
+    positions = dict(zip(plane_axes(stack), index, strict=True))
+    key = tuple(positions.get(axis, slice(None)) for axis in stack.axes)
+    left = [axis for axis in stack.axes if axis not in positions]
+    order = sorted(range(len(left)), key=lambda i: (left[i] not in CHANNELS, "CSYX".index(left[i])))
+    return np.asarray(stack.data[key]).transpose(order)
+
+
+def label_key(stack: Stack, index: PlaneIndex) -> tuple[int | slice, ...]:
+    """Index that addresses the plane in an array of `Stack.label_shape` whose Y and X may stand anywhere."""
+    positions = dict(zip(plane_axes(stack), index, strict=True))
+    return tuple(positions.get(axis, slice(None)) for axis in stack.label_axes)
+
+
+PlaneRule = Callable[[NDArray[Any]], NDArray[Any]]
+"""Turns one plane, ``(Y, X)`` or ``(C, Y, X)``, into a ``(Y, X)`` result; knows nothing of other planes."""
+
+
+def map_planes(stack: Stack, rule: PlaneRule, label: str = "slice") -> Steps[NDArray[Any]]:
+    """Apply ``rule`` to every plane and return the results as one array of `Stack.label_shape`.
+
+    Yields after each plane, so that it can be cancelled between two.
+    """
+    indices = list(plane_indices(stack))
+    result: NDArray[Any] | None = None
+    flip = stack.label_axes.index("Y") > stack.label_axes.index("X")
+    for done, index in enumerate(indices, start=1):
+        plane = np.asarray(rule(read_plane(stack, index)))
+        if result is None:
+            result = np.zeros(stack.label_shape, plane.dtype)
+        elif result.dtype != np.promote_types(result.dtype, plane.dtype):
+            result = result.astype(np.promote_types(result.dtype, plane.dtype))
+        result[label_key(stack, index)] = plane.T if flip else plane
+        yield Progress(done, len(indices), label)
+    return np.zeros(stack.label_shape, np.uint8) if result is None else result

@@ -1,0 +1,1 @@
+"""Inference: tiling and prediction."""

@@ -1,0 +1,1 @@
+"""Bundled samples, made by code: one file is one sample."""

@@ -1,0 +1,1 @@
+"""Classical methods: one file is one method."""

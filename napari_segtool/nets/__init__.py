@@ -1,0 +1,1 @@
+"""Networks: shared blocks, and one file for each network."""

@@ -1,0 +1,1 @@
+"""Training: patches, augmentation, losses, schedule, fit, run folders."""
