@@ -1,4 +1,4 @@
-"""What an explanation asks about: a class, at a pixel, in a region, or anywhere."""
+"""What an explanation asks about: a class, at a pixel or anywhere in a plane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Target:
     point
         Pixel index, one entry for each axis of the labels ("Z,Y,X"); empty for every pixel of the class.
     plane
-        Index of the plane along the axes but Y and X; empty takes it from ``point``, or the only plane.
+        Index of the plane along the axes but Y and X; empty takes it from ``point``, or the first plane.
     """
 
     class_value: int
