@@ -28,7 +28,23 @@ _TYPES = {
 __all__ = ["__version__", *_VERBS, *(f"{verb}_steps" for verb in _VERBS if verb not in ("read", "sample", "write")), *_TYPES]
 
 if TYPE_CHECKING:
-    from napari_segtool.api import apply_filter, apply_filter_steps, evaluate, evaluate_steps, explain, explain_steps, predict, predict_steps, read, sample, segment, segment_steps, train, train_steps, write
+    from napari_segtool.api import (
+        apply_filter,
+        apply_filter_steps,
+        evaluate,
+        evaluate_steps,
+        explain,
+        explain_steps,
+        predict,
+        predict_steps,
+        read,
+        sample,
+        segment,
+        segment_steps,
+        train,
+        train_steps,
+        write,
+    )
     from napari_segtool.core.errors import SegtoolError
     from napari_segtool.core.labels import Labels, Paint
     from napari_segtool.core.progress import Progress, drain

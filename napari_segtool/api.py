@@ -190,7 +190,18 @@ def train_steps(
         values = entry.params.build(**params)
         loaded = [_pair(image, marks, labels_are, slices) for image, marks in pairs]
         opened = create_run(
-            run, loaded, learner, values, labels_are=labels_are, minutes=minutes, steps=steps, seed=seed, device=device, class_names=tuple(class_names), threads=threads, start_from=model
+            run,
+            loaded,
+            learner,
+            values,
+            labels_are=labels_are,
+            minutes=minutes,
+            steps=steps,
+            seed=seed,
+            device=device,
+            class_names=tuple(class_names),
+            threads=threads,
+            start_from=model,
         )
     bundle: ModelBundle = yield from entry.function(opened)
     return bundle
@@ -260,7 +271,14 @@ def predict_steps(
 
 
 def predict(
-    model: ModelBundle | str | Path, image: Image, *, device: str = "auto", slices: str = "", probabilities: bool = True, uncertainty: bool = True, **options: Any
+    model: ModelBundle | str | Path,
+    image: Image,
+    *,
+    device: str = "auto",
+    slices: str = "",
+    probabilities: bool = True,
+    uncertainty: bool = True,
+    **options: Any,
 ) -> Prediction:
     """Say the class of every pixel of a stack.
 
@@ -285,9 +303,7 @@ def predict(
     return drain(predict_steps(model, image, device=device, slices=slices, probabilities=probabilities, uncertainty=uncertainty, **options))
 
 
-def explain_steps(
-    model: ModelBundle | str | Path, image: Image, explainer: str, target: Target | int, *, device: str = "auto", **params: Any
-) -> Steps[Stack]:
+def explain_steps(model: ModelBundle | str | Path, image: Image, explainer: str, target: Target | int, *, device: str = "auto", **params: Any) -> Steps[Stack]:
     """Generator form of `explain`."""
     from napari_segtool.explain._question import explain_steps as steps
     from napari_segtool.nets._bundle import open_bundle
@@ -342,7 +358,9 @@ def evaluate_steps(
     return scores
 
 
-def evaluate(prediction: Prediction | Marks, truth: Marks, *, probabilities: Probabilities | NDArray[Any] | str | Path | None = None, slices: str = "") -> Scores:
+def evaluate(
+    prediction: Prediction | Marks, truth: Marks, *, probabilities: Probabilities | NDArray[Any] | str | Path | None = None, slices: str = ""
+) -> Scores:
     """Score a prediction against the truth.
 
     Parameters
@@ -398,7 +416,9 @@ def _check_pixels(stack: Stack) -> None:
     if 0 in stack.shape:
         raise DataError(f"{stack.name or 'The image'} has no pixels: its shape is {stack.shape}.")
     if np.dtype(stack.data.dtype).kind not in "buif":
-        raise DataError(f"{stack.name or 'The image'} holds {stack.data.dtype} values, wanted whole numbers or floats.", hint="Convert it to 8 or 16 bit, or 32-bit float.")
+        raise DataError(
+            f"{stack.name or 'The image'} holds {stack.data.dtype} values, wanted whole numbers or floats.", hint="Convert it to 8 or 16 bit, or 32-bit float."
+        )
 
 
 def _step(kind: str, entry: Entry, params: dict[str, Any], stack: Stack) -> Step:

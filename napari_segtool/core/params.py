@@ -101,7 +101,8 @@ def describe(params: type[Params]) -> tuple[FieldInfo, ...]:
 
 def _describe(name: str, info: Any) -> FieldInfo:
     extra = info.json_schema_extra or {}
-    annotation, choices = info.annotation, ()
+    annotation: Any = info.annotation
+    choices: tuple[str, ...] = ()
     if extra.get("kind") == "points":
         kind: Kind = "points"
     elif get_origin(annotation) is Literal:

@@ -184,6 +184,9 @@ class Scores:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form, with the keys of the public contract; undefined scores are ``None``."""
-        clean = lambda value: None if value != value else float(value)  # noqa: E731
-        per_class = {name: {key: clean(value) for key, value in scores.items()} for name, scores in self.classes.items()}
-        return {"classes": per_class, **{key: clean(value) for key, value in self.overall.items()}}
+        per_class = {name: {key: _json_number(value) for key, value in scores.items()} for name, scores in self.classes.items()}
+        return {"classes": per_class, **{key: _json_number(value) for key, value in self.overall.items()}}
+
+
+def _json_number(value: float) -> float | None:
+    return None if value != value else float(value)

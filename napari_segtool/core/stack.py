@@ -131,9 +131,10 @@ def check_spacing(spacing_um: tuple[float, ...], axes: str, name: str = "") -> t
     spatial = [axis for axis in axes if axis in SPATIAL]
     who = repr(name) if name else "The image"
     if values and len(values) != len(spatial):
+        example = ",".join(["0.05", "0.004", "0.004"][-len(spatial) :])
         raise SpacingError(
             f"{who} has the spatial axes {''.join(spatial)}, but {len(values)} spacing value(s) were given.",
-            hint=f"Give {len(spatial)} numbers in µm in the order {','.join(spatial)}, for example --spacing {','.join(['0.05', '0.004', '0.004'][-len(spatial):])}.",
+            hint=f"Give {len(spatial)} numbers in µm in the order {','.join(spatial)}, for example --spacing {example}.",
         )
     if any(not math.isfinite(value) or value <= 0 for value in values):
         raise SpacingError(f"{who}: a spacing must be above 0 µm, got {values}.", hint="Give the size of one sample in µm.")

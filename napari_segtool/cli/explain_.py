@@ -1,0 +1,57 @@
+"""``segtool explain MODEL IMAGE --explainer NAME --class K -o OUT``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_segtool.cli._options import Axes, Device, JsonProgress, Output, Settings, Spacing, check_output, load, parse_index, parse_settings
+from napari_segtool.cli._report import follow, say
+from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.planes import plane_axes
+from napari_segtool.core.settings import read_settings
+from napari_segtool.core.stack import Stack
+from napari_segtool.core.target import Target
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("explain", help="Show which pixels made a model decide for a class.")(explain)
+
+
+def explain(
+    model: Annotated[Path, typer.Argument(help="Run folder or model.")],
+    image: Annotated[Path, typer.Argument(help="Image, or folder of numbered images.")],
+    output: Output,
+    explainer: Annotated[str, typer.Option("--explainer", help="See: segtool list explainers.", show_default=False)],
+    class_value: Annotated[int, typer.Option("--class", help="Label value of the class to explain.", show_default=False)],
+    at: Annotated[str, typer.Option("--at", help="Explain this pixel: Z,Y,X (or Y,X).", show_default=False)] = "",
+    slice_number: Annotated[int, typer.Option("--slice", help="Explain this slice; -1 is the one of --at, or the first.")] = -1,
+    settings: Settings = [],  # noqa: B006
+    device: Device = "auto",
+    axes: Axes = "",
+    spacing: Spacing = "",
+    slices: Annotated[str, typer.Option("--slices", help="Only slices A:B along the first spatial axis.", show_default=False)] = "",
+    json_progress: JsonProgress = False,
+) -> None:
+    """Show which pixels made a model decide for a class."""
+    from napari_segtool import api
+
+    check_output(output)
+    stack = load(image, slices=slices, axes=axes, spacing=spacing)
+    target = Target(class_value, parse_index(at), _plane(stack, slice_number))
+    work = api.explain_steps(model, stack, explainer, target, device=read_settings().device if device == "auto" else device, **parse_settings(settings))
+    overlay = follow(work, as_json=json_progress, title=explainer)
+    api.write(overlay, output)
+    say(f"{output}: {overlay.axes} {overlay.shape} float32", as_json=json_progress, output=str(output))
+
+
+def _plane(stack: Stack, slice_number: int) -> tuple[int, ...]:
+    if slice_number < 0:
+        return ()
+    axes = plane_axes(stack)
+    if stack.axes[stack.slice_axis] not in axes or slice_number >= stack.slices:
+        raise ParameterError(f"There is no slice {slice_number}: the image has {stack.slices}.", hint=f"Choose from 0 to {stack.slices - 1}.")
+    return tuple(slice_number if axis == stack.axes[stack.slice_axis] else 0 for axis in axes)

@@ -1,0 +1,59 @@
+"""``segtool predict MODEL IMAGE -o OUT``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_segtool.cli._options import Axes, Device, JsonProgress, Output, Slices, Spacing, check_output, load
+from napari_segtool.cli._report import follow, say
+from napari_segtool.core.settings import read_settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("predict", help="Say the class of every pixel with a trained model.")(predict)
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Run folder or model.")],
+    image: Annotated[Path, typer.Argument(help="Image, or folder of numbered images.")],
+    output: Output,
+    probabilities: Annotated[
+        Path | None, typer.Option("--probabilities", help="Also write the probabilities here (float32, class axis first).", show_default=False)
+    ] = None,
+    uncertainty: Annotated[
+        Path | None, typer.Option("--uncertainty", help="Also write the uncertainty here (0 certain, 1 undecided).", show_default=False)
+    ] = None,
+    device: Device = "auto",
+    slices: Slices = "",
+    axes: Axes = "",
+    spacing: Spacing = "",
+    json_progress: JsonProgress = False,
+) -> None:
+    """Say the class of every pixel with a trained model."""
+    from napari_segtool import api
+
+    for target in (output, probabilities, uncertainty):
+        if target is not None:
+            check_output(target)
+    settings = read_settings()
+    stack = load(image, slices=slices, axes=axes, spacing=spacing)
+    work = api.predict_steps(
+        model,
+        stack,
+        device=settings.device if device == "auto" else device,
+        precision=settings.precision,
+        threads=settings.threads,
+        probabilities=probabilities is not None,
+        uncertainty=uncertainty is not None,
+    )
+    result = follow(work, as_json=json_progress, title="Predicting")
+    api.write(result, output)
+    if probabilities is not None and result.probabilities is not None:
+        api.write(result.probabilities, probabilities)
+    if uncertainty is not None and result.uncertainty is not None:
+        api.write(result.uncertainty, uncertainty)
+    say(f"{output}: {result.labels.axes} {result.labels.shape}", as_json=json_progress, output=str(output))

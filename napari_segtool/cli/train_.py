@@ -1,0 +1,67 @@
+"""``segtool train``: learn from paint or labels, into a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_segtool.cli._options import Axes, JsonProgress, Settings, Slices, Spacing, load, parse_settings
+from napari_segtool.cli._report import follow, say
+from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.settings import read_settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("train", help="Learn a model from paint or labels. Ctrl-C keeps the last checkpoint: go on with --resume.")(train)
+
+
+def train(
+    image: Annotated[list[Path], typer.Option("-i", "--image", help="Image; may be repeated, one for each -l.", show_default=False)] = [],  # noqa: B006
+    labels: Annotated[list[Path], typer.Option("-l", "--labels", help="Its labels or paint.", show_default=False)] = [],  # noqa: B006
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder; new or empty, unless --resume.", show_default=False)] = None,
+    learner: Annotated[str, typer.Option("--learner", help="See: segtool list learners.")] = "unet",
+    labels_are: Annotated[str, typer.Option("--labels-are", help="mask: every pixel is labelled. paint: 0 is not labelled.")] = "mask",
+    minutes: Annotated[float, typer.Option("--minutes", min=0, help="Time to train; 0 leaves it to --steps, or to the learner.")] = 0,
+    steps: Annotated[int, typer.Option("--steps", min=0, help="Steps to train; 0 leaves it to --minutes.")] = 0,
+    settings: Settings = [],  # noqa: B006
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps; auto asks the settings.")] = "auto",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last good checkpoint of the run folder.")] = False,
+    start_from: Annotated[Path | None, typer.Option("--from", help="Start from the weights of this model.", show_default=False)] = None,
+    slices: Slices = "",
+    axes: Axes = "",
+    spacing: Spacing = "",
+    json_progress: JsonProgress = False,
+) -> None:
+    """Learn a model from paint or labels."""
+    from napari_segtool import api
+
+    if output is None:
+        raise ParameterError("No run folder was given.", hint="Say where the run goes: -o RUN.")
+    if resume:
+        pairs: list[Any] = []
+    elif not image or len(image) != len(labels):
+        raise ParameterError(f"{len(image)} image(s) and {len(labels)} label file(s) were given.", hint="Give one -l for each -i, in the same order.")
+    else:
+        pairs = [(load(picture, axes=axes, spacing=spacing), marks) for picture, marks in zip(image, labels, strict=True)]
+    work = api.train_steps(
+        pairs,
+        learner,
+        run=output,
+        labels_are=labels_are,  # type: ignore[arg-type]  # api checks it and says what is allowed
+        minutes=minutes,
+        steps=steps,
+        seed=seed,
+        device=read_settings().device if device == "auto" else device,
+        slices=slices,
+        resume=resume,
+        model=start_from or "",
+        **parse_settings(settings),  # type: ignore[arg-type]  # text is parsed by the learner's Params
+    )
+    bundle = follow(work, as_json=json_progress, title=f"Training {output.name}")
+    scores = dict(bundle.card.get("scores", {}))
+    told = " · ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items() if isinstance(value, int | float) and value == value)
+    say(f"{output}: model ready{' · ' + told if told else ''}", as_json=json_progress, output=str(output), scores=scores)
