@@ -1,0 +1,108 @@
+"""How pixel values become network input: the same in training and in prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.errors import ModelError, ShapeError
+
+KINDS = ("plane", "fixed")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Shift and scale of pixel values.
+
+    Parameters
+    ----------
+    kind
+        ``"plane"``: every plane by its own mean and standard deviation, so that bit depth and exposure do not matter.
+        ``"fixed"``: all planes by the values below, for images whose grey levels mean the same everywhere.
+    mean, deviation
+        For each channel, for ``"fixed"``; the training images' values.
+    """
+
+    kind: Literal["plane", "fixed"] = "plane"
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Normalisation:
+        """Read what `record` wrote, or raise `ModelError`."""
+        try:
+            kind = record["kind"]
+            mean, deviation = tuple(float(v) for v in record.get("mean", ())), tuple(float(v) for v in record.get("deviation", ()))
+        except (KeyError, TypeError, ValueError):
+            raise ModelError(
+                f"The model's normalisation {record!r} cannot be read.", hint="The model card is damaged; train or copy the model again."
+            ) from None
+        if kind not in KINDS or len(mean) != len(deviation) or (kind == "fixed" and not mean):
+            raise ModelError(f"The model's normalisation {dict(record)!r} is not known.", hint="The model may come from a newer version of napari-segtool.")
+        return cls(kind, mean, deviation)
+
+    def record(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {"kind": self.kind, "mean": list(self.mean), "deviation": list(self.deviation)}
+
+    def scale(self, plane: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the mean and the deviation, each of shape ``(C,)``, that apply to a whole plane ``(C, Y, X)``.
+
+        NaN and infinite pixels do not count. The deviation is 1 where a plane is constant.
+        """
+        if self.kind == "fixed":
+            if len(self.mean) != plane.shape[0]:
+                raise ShapeError(f"The plane has {plane.shape[0]} channel(s), but the model was trained on {len(self.mean)}.")
+            mean, deviation = np.asarray(self.mean), np.asarray(self.deviation)
+        else:
+            values = [_finite(channel) for channel in plane]
+            mean = np.array([v.mean(dtype=np.float64) if v.size else 0.0 for v in values])
+            deviation = np.array([v.std(dtype=np.float64) if v.size else 0.0 for v in values])
+        floor = 1e-6 * np.maximum(np.abs(mean), 1e-6)
+        return mean.astype(np.float32), np.where(deviation > floor, deviation, 1.0).astype(np.float32)
+
+    def apply(self, plane: NDArray[Any]) -> NDArray[np.float32]:
+        """Return a whole plane as network input.
+
+        Parameters
+        ----------
+        plane
+            ``(Y, X)`` or ``(C, Y, X)``, any real dtype; NaN and infinite pixels become the plane's median.
+
+        Returns
+        -------
+        ndarray
+            float32, of the same shape.
+
+        Examples
+        --------
+        >>> Normalisation().apply(np.array([[10, 30]], np.uint8)).tolist()
+        [[-1.0, 1.0]]
+        """
+        whole = plane[None] if plane.ndim == 2 else plane
+        mean, deviation = self.scale(whole)
+        out = whole.astype(np.float32)
+        if whole.dtype.kind == "f":
+            out = fill_gaps(out)
+        out -= mean[:, None, None]
+        out /= deviation[:, None, None]
+        return out.reshape(plane.shape)
+
+
+def fill_gaps(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return a ``(C, Y, X)`` float plane with NaN and infinite pixels replaced by the median of the channel's others (0 where there are none)."""
+    bad = ~np.isfinite(plane)
+    if not bad.any():
+        return plane
+    filled = plane.copy()
+    for channel, holes in zip(filled, bad, strict=True):
+        channel[holes] = np.median(channel[~holes]) if not holes.all() else 0
+    return filled
+
+
+def _finite(channel: NDArray[Any]) -> NDArray[Any]:
+    return channel[np.isfinite(channel)] if channel.dtype.kind == "f" else channel
