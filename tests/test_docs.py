@@ -1,0 +1,29 @@
+"""The guides' code runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from napari_segtool.cli._app import run
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_quick_start_runs_as_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for code in blocks("quickstart.md", "python"):
+        exec(compile(code, "quickstart.md", "exec"), {})
+    lines = [line for code in blocks("quickstart.md", "sh") for line in code.splitlines() if line]
+    assert len(lines) >= 6
+    for line in lines:
+        words = shlex.split(line)
+        assert words[0] == "segtool"
+        assert run(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+    assert {"labels.tif", "kmeans.tif", "again.tif", "why.tif", "scores.json"} <= {path.name for path in tmp_path.iterdir()}
