@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.errors import ParameterError, ShapeError
+from napari_segtool.core.params import Params
 from napari_segtool.core.progress import Progress, Steps, drain
+from napari_segtool.core.registry import METRICS
+from napari_segtool.core.result import Scores
+from napari_segtool.evaluate._case import Case
 from napari_segtool.evaluate._objects import Overlap, objects_of, overlap_of, thin_boundary
 
 THRESHOLDS = tuple(step / 10 for step in range(10))
@@ -197,3 +201,79 @@ def _best(triples: NDArray[np.float64], tried: tuple[float, ...]) -> AgreementSc
     best = int(means[:, 0].argmax())
     score, split, merge = means[best].tolist()
     return AgreementScore(score, split, merge, tried[best], tuple(triples[best, :, 0].tolist()))
+
+
+@METRICS.register(
+    "isbi",
+    title="ISBI 2012",
+    summary="V_Rand and V_Info: how well objects are kept apart, slice by slice, whatever the width of the boundary.",
+    params=Params,
+    family="objects",
+    reference="Arganda-Carreras et al. 2015, Crowdsourcing the creation of image segmentation algorithms for connectomics, doi:10.3389/fnana.2015.00142",
+)
+def isbi(case: Case) -> Steps[Scores]:
+    """Score how well the objects of each slice are kept apart.
+
+    The first class is boundary, everything else is foreground; with probabilities, that of foreground is one minus that of
+    the first class, and `v_rand` and `v_info` are the best over `THRESHOLDS`.
+
+    Parameters
+    ----------
+    case
+        Prediction and truth in one numbering.
+
+    Returns
+    -------
+    Scores
+        Overall ``v_rand`` and ``v_info`` with their best thresholds (``nan`` for labels), and ``adapted_rand_error``: one minus
+        the Rand F-score of the labels as they are, without thinning and without a choice of threshold, where each
+        true foreground pixel that was called boundary is an object of its own. All are means over the slices that
+        have true foreground, ``nan`` where none has.
+    """
+    boundary = case.class_values[0]
+    truth = case.truth != boundary
+    labels = case.prediction != boundary
+    foreground = labels if case.probabilities is None else Foreground(case.probabilities)
+    scores = yield from challenge_steps(foreground, truth)
+    plain = []
+    for place in case.planes:
+        plain.append(rand_of(overlap_of(objects_of(truth[place]), objects_of(labels[place])))[0])
+        yield Progress(1, 1, "slice")
+    known = [value for value in plain if value == value]
+    probable = case.probabilities is not None
+    return Scores(
+        classes={},
+        overall={
+            "v_rand": scores.v_rand.score,
+            "v_info": scores.v_info.score,
+            "v_rand_threshold": scores.v_rand.threshold if probable else float("nan"),
+            "v_info_threshold": scores.v_info.threshold if probable else float("nan"),
+            "adapted_rand_error": 1 - float(np.mean(known)) if known else float("nan"),
+        },
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Foreground:
+    """Probability of foreground, computed for the plane that is asked for: one minus the first class.
+
+    Parameters
+    ----------
+    probabilities
+        Shape ``(class, …, Y, X)``, float; may be memory-mapped.
+    """
+
+    probabilities: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape without the classes."""
+        return tuple(int(n) for n in self.probabilities.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Always float."""
+        return np.dtype(np.float32)
+
+    def __getitem__(self, place: tuple[int, ...]) -> NDArray[np.float32]:
+        return 1 - np.asarray(self.probabilities[(0, *place)], np.float32)
