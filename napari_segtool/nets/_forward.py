@@ -1,0 +1,266 @@
+"""A network made ready to be asked: BatchNorm folded, channels-last, in the number format that pays on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import math
+import sys
+import time
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_segtool.core.errors import DeviceError, ParameterError
+from napari_segtool.nets._reach import input_channels, network_multiple, receptive_halo, spatial_dimensions
+
+__all__ = ["Forward", "flushed_denormals", "fold_batchnorm", "out_of_memory", "receptive_halo", "resolve_device"]
+
+_BATCHNORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
+_MEGABYTE = 1 << 20
+_TILE_S = 0.5
+"""Seconds one forward pass may take: work is cancelled between two of them."""
+_AGREEMENT = 0.05
+"""Largest relative difference of bfloat16 logits from float32 ones at which bfloat16 is still chosen by itself."""
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device called ``name``, or raise `DeviceError` if this machine lacks it.
+
+    Parameters
+    ----------
+    name
+        "auto" (the first GPU, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    asked = name.strip().lower()
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    apple = torch.backends.mps.is_available()
+    if asked == "auto":
+        return torch.device("cuda", 0) if cards else torch.device("mps" if apple else "cpu")
+    there = ["cpu", *(f"cuda:{i}" for i in range(cards)), *(["mps"] if apple else [])]
+    hint = f"Choose auto or one of those here: {', '.join(there)}."
+    kind, _, index = asked.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()) or (index and kind != "cuda"):
+        raise DeviceError(f"There is no device called {name!r}.", hint=hint)
+    if kind == "cuda":
+        if not cards:
+            why = "this installation of torch is for the CPU only" if torch.version.cuda is None else "torch finds no NVIDIA GPU"
+            raise DeviceError(f"The device {name!r} is not there: {why}.", hint=hint)
+        if int(index or 0) >= cards:
+            raise DeviceError(f"The device {name!r} is not there: this machine has {cards} NVIDIA GPU(s).", hint=hint)
+        return torch.device("cuda", int(index or 0))
+    if kind == "mps" and not apple:
+        raise DeviceError(f"The device {name!r} is not there: it needs a Mac with Apple silicon.", hint=hint)
+    return torch.device(kind)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception means that memory ran out, on whatever device."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text for words in ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc"))
+    )
+
+
+@contextlib.contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Treat denormal numbers as zero in this thread for a while: on dark images they slow a CPU severalfold.
+
+    The thread is left as it was: code of others may rely on denormals.
+    """
+    tiny = sys.float_info.min
+    flushed = tiny / 2 == 0
+    if not flushed:
+        torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        if not flushed:
+            torch.set_flush_denormal(False)
+
+
+def fold_batchnorm(network: nn.Module) -> nn.Module:
+    """Return a copy for evaluation in which each BatchNorm that follows a convolution in a Sequential is part of it."""
+    folded = copy.deepcopy(network).eval().requires_grad_(False)
+    for parent in folded.modules():
+        if not isinstance(parent, nn.Sequential):
+            continue
+        names = list(parent._modules)
+        for before, after in itertools.pairwise(names):
+            conv, norm = parent._modules[before], parent._modules[after]
+            if isinstance(conv, nn.Conv2d | nn.Conv3d) and isinstance(norm, _BATCHNORMS) and norm.running_mean is not None:
+                parent._modules[before] = fuse_conv_bn_eval(conv, norm).requires_grad_(False)
+                parent._modules[after] = nn.Identity()
+    return folded
+
+
+class Forward:
+    """A network ready to be asked, on its device and in its number format; the given network is left alone.
+
+    Parameters
+    ----------
+    network
+        Maps ``(N, C, [Z,] Y, X)`` to logits ``(N, K, [Z,] Y, X)``.
+    device
+        As `resolve_device` takes it.
+    precision
+        "float32", "bfloat16", or "auto": bfloat16 where the hardware has it, a quick timing of both says that it is
+        faster, and both agree.
+    threads
+        Processor cores for torch in this process; 0 leaves them as they are.
+
+    Attributes
+    ----------
+    device : torch.device
+    precision : str
+        "float32" or "bfloat16", as chosen.
+    network : torch.nn.Module
+        The folded copy, in evaluation mode, without gradients for its weights. Modules keep their names.
+    multiple, halo : tuple of int
+        Total stride, and reach of the logits beyond a tile, in pixels along each spatial axis.
+    seconds_per_px : float
+        Measured time of a forward pass for one pixel.
+    """
+
+    def __init__(self, network: nn.Module, *, device: str = "auto", precision: str = "auto", threads: int = 0) -> None:
+        if precision not in ("auto", "float32", "bfloat16"):
+            raise ParameterError(f"precision = {precision!r} is not known.", hint="Choose auto, float32 or bfloat16.")
+        if threads > 0:
+            torch.set_num_threads(threads)
+        self.device = resolve_device(device)
+        self.channels, self.spatial = input_channels(network), spatial_dimensions(network)
+        self.multiple = network_multiple(network)
+        # Statistics of one pixel are refused by instance normalisation.
+        self._least = 2 if any(isinstance(module, nn.modules.instancenorm._InstanceNorm) for module in network.modules()) else 1
+        self._halo: tuple[int, ...] | None = None
+        self._layout = torch.channels_last if self.spatial == 2 else torch.channels_last_3d
+        try:
+            self.network = fold_batchnorm(network).to(self.device, torch.float32, memory_format=self._layout)  # type: ignore[call-overload]
+            self.precision = "float32"
+            self._probe(precision)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise DeviceError(
+                f"The network does not fit into the memory of {self.device}.", hint="Close other programs that use it, or choose --device cpu."
+            ) from None
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """Reach of the logits beyond a tile, measured at first use."""
+        if self._halo is None:
+            self._halo = receptive_halo(self.network, self.spatial)
+        return self._halo
+
+    @property
+    def bytes_per_px(self) -> float:
+        """Memory that the feature maps of all layers take for one input pixel, as needed for gradients."""
+        return self._floats_per_px * (2 if self.precision == "bfloat16" else 4)
+
+    def logits(self, batch: Tensor) -> Tensor:
+        """Return the logits of a batch, float32, on the network's device.
+
+        Parameters
+        ----------
+        batch
+            float32, ``(N, C, [Z,] Y, X)``, normalised; any device.
+        """
+        with torch.inference_mode(), flushed_denormals():
+            return self.differentiable(batch)
+
+    def differentiable(self, batch: Tensor) -> Tensor:
+        """The same as `logits`, but gradients flow from the logits to ``batch`` where that requires them."""
+        size = batch.shape[2:]
+        moved = self.padded(batch.to(self.device)).contiguous(memory_format=self._layout)
+        logits: Tensor
+        if self.precision == "float32":
+            logits = self.network(moved)
+        elif self.device.type == "cpu":  # whole network in bfloat16: half the time of autocast, which converts at each layer
+            logits = self.network(moved.bfloat16())
+        else:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                logits = self.network(moved)
+        return logits[(..., *(slice(n) for n in size))].float()
+
+    def padded(self, batch: Tensor) -> Tensor:
+        """Return a batch grown at the far ends to multiples of the total stride, by repeating its border."""
+        missing = [max(self._least * m, -(-n // m) * m) - n for n, m in zip(batch.shape[2:], self.multiple, strict=True)]
+        return F.pad(batch, [amount for n in reversed(missing) for amount in (0, n)], mode="replicate") if any(missing) else batch
+
+    def largest_px(self, *, gradient: bool = False) -> int:
+        """Return how many pixels one pass may take, so that it fits the memory and ends within half a second."""
+        if self.device.type == "cuda":
+            memory = 0.4 * torch.cuda.mem_get_info(self.device)[0]
+        elif self.device.type == "mps":
+            memory = 1024.0 * _MEGABYTE
+        else:
+            memory = (768.0 if gradient else 256.0) * _MEGABYTE
+        held = self.bytes_per_px * (1.5 if gradient else 0.8)
+        by_time = _TILE_S / max(self.seconds_per_px * (3 if gradient else 1), 1e-12)
+        return max(math.prod(2 * n for n in self.multiple), int(min(memory / held, by_time)))
+
+    def _probe(self, precision: str) -> None:
+        """Choose the number format and measure speed and memory on a small batch of noise."""
+        sides = [max(2 * n, 128 if self.spatial == 2 else 32) // n * n for n in self.multiple]
+        batch = torch.randn(1, self.channels, *sides, generator=torch.Generator().manual_seed(0))
+        pixels = math.prod(sides)
+        with _counted_outputs(self.network) as counted:
+            reference = self.logits(batch)
+        self._floats_per_px = sum(counted) / pixels
+        self.seconds_per_px = self._time(batch) / pixels
+        if precision == "float32" or (precision == "auto" and not _has_bfloat16(self.device)):
+            return
+        full = self.network
+        if self.device.type == "cpu":
+            self.network = copy.deepcopy(full).bfloat16()
+        self.precision = "bfloat16"
+        rounded = self.logits(batch)
+        seconds_per_px = self._time(batch) / pixels
+        difference = (rounded - reference).norm() / reference.norm().clamp_min(1e-12)
+        if precision == "auto" and (seconds_per_px > 0.9 * self.seconds_per_px or not difference <= _AGREEMENT):
+            self.network, self.precision = full, "float32"
+            return
+        self.seconds_per_px = seconds_per_px
+
+    def _time(self, batch: Tensor) -> float:
+        spent = []
+        for _ in range(2):
+            begin = time.perf_counter()
+            self.logits(batch)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            spent.append(time.perf_counter() - begin)
+        return min(spent)
+
+
+@contextlib.contextmanager
+def _counted_outputs(network: nn.Module) -> Iterator[list[int]]:
+    """Collect the sizes of the feature maps that a pass makes; what works in place or passes through makes none."""
+    counted: list[int] = []
+
+    def count(module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and not isinstance(module, nn.Identity) and not getattr(module, "inplace", False):
+            counted.append(output.numel())
+
+    hooks = [module.register_forward_hook(count) for module in network.modules() if not list(module.children())]
+    try:
+        yield counted
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16; a CPU that only emulates it is up to a hundred times slower."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

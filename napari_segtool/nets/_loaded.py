@@ -1,0 +1,246 @@
+"""A model in memory, and the stack as that model sees it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.errors import AxesError, DataError, ModelError
+from napari_segtool.core.planes import PlaneIndex, plane_axes, plane_shape, read_plane
+from napari_segtool.core.registry import NETWORKS
+from napari_segtool.core.result import ModelBundle
+from napari_segtool.core.stack import Stack
+from napari_segtool.nets._bundle import load_network
+from napari_segtool.nets._forward import Forward
+from napari_segtool.nets._normalise import Normalisation, fill_gaps
+from napari_segtool.nets._tiling import Box
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A bundle with its network ready on a device.
+
+    Parameters
+    ----------
+    bundle
+        Where it came from, with its card.
+    forward
+        The network.
+    normalisation
+        What turns pixel values into its input.
+    values, names
+        Label value and name of each class, in the order of the logits.
+    halo
+        Exact reach of the network in pixels along each spatial axis.
+    """
+
+    bundle: ModelBundle
+    forward: Forward
+    normalisation: Normalisation
+    values: tuple[int, ...]
+    names: tuple[str, ...]
+    halo: tuple[int, ...]
+
+    @property
+    def title(self) -> str:
+        """Name of the network for people."""
+        name = str(self.bundle.card["network"])
+        return NETWORKS.get(name).title if name in NETWORKS else name
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Name of label 0, 1, … up to the highest; empty for values that are no class."""
+        known = dict(zip(self.values, self.names, strict=True))
+        return tuple(known.get(value, "") for value in range(max(self.values) + 1)) if max(self.values) < 1000 else ()
+
+    def index_of(self, class_value: int) -> int:
+        """Return the logit's index of a class, or raise `ModelError` that lists the classes there are."""
+        if class_value not in self.values:
+            known = ", ".join(f"{value} ({name})" if name else str(value) for value, name in zip(self.values, self.names, strict=True))
+            raise ModelError(f"The model has no class {class_value}.", hint=f"Its classes are {known}.")
+        return self.values.index(class_value)
+
+
+def load_model(bundle: ModelBundle, *, device: str = "auto", precision: str = "auto", threads: int = 0) -> LoadedModel:
+    """Build a bundle's network and make it ready.
+
+    Raises
+    ------
+    ModelError
+        If the bundle is damaged.
+    DeviceError
+        If the device is absent or too small.
+    """
+    card = bundle.card
+    forward = Forward(load_network(bundle), device=device, precision=precision, threads=threads)
+    try:
+        values = tuple(int(entry["value"]) for entry in card["classes"])
+        names = tuple(str(entry.get("name", "")) for entry in card["classes"])
+        normalisation = Normalisation.from_record(card["normalisation"])
+        halo = card.get("halo")
+        reach = tuple(int(n) for n in np.broadcast_to(halo, forward.spatial)) if halo else forward.halo
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"The model card of {bundle.path} cannot be used: {error}.", hint="Train it again, or copy the folder again.") from None
+    return LoadedModel(bundle, forward, normalisation, values, names, reach)
+
+
+class Scenes:
+    """A stack as a network sees it: a row of pictures for a 2-D network, of volumes for a 3-D one.
+
+    Planes are read when a tile needs them and kept only while their neighbours do, normalised one by one as in training;
+    so memory is bounded by a plane (2-D) or by a tile's planes (3-D), whatever holds the stack.
+
+    Parameters
+    ----------
+    stack
+        numpy, memory map, dask or zarr.
+    model
+        Whose normalisation and channels apply.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Pixels of one scene along ``YX`` or ``ZYX``.
+    axes : str
+        Axes of the stack that scenes are counted along.
+
+    Raises
+    ------
+    ModelError
+        If the stack's channels or dimensions are not those the model was trained on.
+    """
+
+    def __init__(self, stack: Stack, model: LoadedModel) -> None:
+        if 0 in stack.shape:
+            raise DataError(f"{stack.name or 'The image'} has no pixels: its shape is {stack.shape}.")
+        spatial = model.forward.spatial
+        _check_channels(stack, model)
+        if spatial == 3 and "Z" not in stack.axes:
+            raise ModelError(
+                f"The model works on volumes, but {stack.name or 'the image'} has the axes {stack.axes}.",
+                hint="If its pages are sections, say so: --axes ZYX. Else use a 2-D model.",
+            )
+        self._stack, self._normalisation = stack, model.normalisation
+        self._walk = "Z" if spatial == 3 else ""
+        self.axes = "".join(axis for axis in plane_axes(stack) if axis not in self._walk)
+        size = dict(zip(stack.axes, stack.shape, strict=True))
+        self.shape = tuple(size[axis] for axis in self._walk + "YX")
+        self._planes: OrderedDict[PlaneIndex, tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]] = OrderedDict()
+
+    def plane_index(self, scene: Sequence[int], z: int = 0) -> PlaneIndex:
+        """Return the plane at depth ``z`` of a scene; a 2-D scene has one plane only."""
+        position = dict(zip(self.axes, scene, strict=True)) | dict.fromkeys(self._walk, z)
+        return tuple(position[axis] for axis in plane_axes(self._stack))
+
+    def read(self, scene: Sequence[int], box: Box) -> NDArray[np.float32]:
+        """Return a part of a scene, normalised: float32, ``(C, [Z,] Y, X)``."""
+        depths = range(box[0].start, box[0].stop) if self._walk else (0,)
+        planes = []
+        for z in depths:
+            plane, mean, deviation = self._plane(self.plane_index(scene, z), len(depths))
+            part = plane[:, box[-2], box[-1]].astype(np.float32)
+            part -= mean[:, None, None]
+            part /= deviation[:, None, None]
+            planes.append(part)
+        return np.stack(planes, axis=1) if self._walk else planes[0]
+
+    def _plane(self, index: PlaneIndex, keep: int) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
+        if index in self._planes:
+            self._planes.move_to_end(index)
+            return self._planes[index]
+        plane = read_plane(self._stack, index)
+        plane = plane if plane.ndim == 3 else plane[None]
+        mean, deviation = self._normalisation.scale(plane)
+        self._planes[index] = (fill_gaps(plane) if plane.dtype.kind == "f" else plane, mean, deviation)
+        while len(self._planes) > keep:
+            self._planes.popitem(last=False)
+        return self._planes[index]
+
+
+class Wanted:
+    """Which planes of a stack are asked for: all, or a grid of them.
+
+    Parameters
+    ----------
+    stack
+        Where the planes lie.
+    planes
+        Indices along `core.planes.plane_axes`; ``None`` takes all. Together they must form a grid: with the axes ``TZ``,
+        each time that is named with each Z that is named.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of labels of these planes alone: the stack's label shape, shortened along the plane axes.
+
+    Raises
+    ------
+    AxesError
+        If a plane is not in the stack, or they form no grid.
+    """
+
+    def __init__(self, stack: Stack, planes: Iterable[Sequence[int]] | None = None) -> None:
+        self._axes, counts = plane_axes(stack), plane_shape(stack)
+        if planes is None:
+            along: list[tuple[int, ...]] = [tuple(range(n)) for n in counts]
+        else:
+            asked = [check_plane(stack, plane) for plane in planes]
+            along = [tuple(sorted({plane[i] for plane in asked})) for i in range(len(counts))]
+            if not asked or set(itertools.product(*along)) != set(asked):
+                raise AxesError(f"The planes {asked} do not form a grid along {self._axes}.", hint="Ask for them one after the other.")
+        self._along = dict(zip(self._axes, along, strict=True))
+        self._place = {axis: {index: i for i, index in enumerate(indices)} for axis, indices in self._along.items()}
+        self._label_axes = stack.label_axes
+        self.shape = tuple(len(self._along[axis]) if axis in self._along else n for axis, n in zip(stack.label_axes, stack.label_shape, strict=True))
+
+    def __len__(self) -> int:
+        return int(np.prod([len(indices) for indices in self._along.values()], dtype=np.int64))
+
+    def along(self, axis: str) -> tuple[int, ...]:
+        """The indices asked for along one axis."""
+        return self._along[axis]
+
+    def scenes(self, axes: str) -> Iterator[tuple[int, ...]]:
+        """Every asked-for index along ``axes``, in storage order."""
+        return itertools.product(*(self._along[axis] for axis in axes))
+
+    def put(self, target: Any, plane: PlaneIndex, box: Box, values: NDArray[Any]) -> None:
+        """Write ``(…, Y, X)`` values of a part of one plane into an array of `shape` (with the same axes before it)."""
+        place = {axis: self._place[axis][index] for axis, index in zip(self._axes, plane, strict=True)}
+        key = tuple({"Y": box[-2], "X": box[-1]}.get(axis, place.get(axis)) for axis in self._label_axes)
+        flip = self._label_axes.index("Y") > self._label_axes.index("X")
+        target[(Ellipsis, *key)] = np.swapaxes(values, -1, -2) if flip else values
+
+
+def check_plane(stack: Stack, plane: Sequence[int]) -> PlaneIndex:
+    """Return a plane's index if the stack has it, or raise `AxesError`."""
+    axes, counts = plane_axes(stack), plane_shape(stack)
+    index = tuple(int(i) for i in plane)
+    if len(index) != len(counts):
+        raise AxesError(
+            f"The plane {index} has {len(index)} number(s), but planes are counted along {axes or 'no axis'}.", hint=f"Give {len(counts)} number(s)."
+        )
+    for i, n, axis in zip(index, counts, axes, strict=True):
+        if not 0 <= i < n:
+            raise AxesError(f"There is no plane {i} along {axis}: the image has {n}.", hint=f"Choose from 0 to {n - 1}.")
+    return index
+
+
+def _check_channels(stack: Stack, model: LoadedModel) -> None:
+    there = stack.shape[stack.channel_axis] if stack.channel_axis >= 0 else 1
+    wanted = model.forward.channels
+    if there == wanted:
+        return
+    what = "colour samples" if "S" in stack.axes else "channel(s)"
+    hint = (
+        "Choose one channel of the image, or turn it into grey first."
+        if wanted == 1
+        else f"Give an image with {wanted} channels, or a model trained on such images."
+    )
+    raise ModelError(f"{stack.name or 'The image'} has {there} {what}, but the model was trained on {wanted}.", hint=hint)
