@@ -1,0 +1,53 @@
+"""A heading that folds what stands under it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+
+class Fold(QWidget):
+    """A button with an arrow over content that it shows and hides.
+
+    Not superqt's ``QCollapsible``: that fixes the height of its content when it opens, which cuts off forms that grow later,
+    and paints its arrow in the colour of the theme it was made under.
+    """
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.button = QToolButton()
+        self.button.setText(title)
+        self.button.setCheckable(True)
+        self.button.setAutoRaise(True)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.button.setStyleSheet("QToolButton { text-align: left; border: none; background: transparent; padding: 2px 0px; }")
+        self._title = title
+        self.content = QWidget()
+        self.content.setVisible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.button)
+        layout.addWidget(self.content)
+        self.button.toggled.connect(self._toggle)
+        self._toggle(False)
+
+    def setContentLayout(self, layout: QLayout) -> None:  # noqa: N802
+        """Fill the content with ``layout``."""
+        layout.setContentsMargins(12, 0, 0, 0)
+        self.content.setLayout(layout)
+
+    @property
+    def unfolded(self) -> bool:
+        """True while the content is shown."""
+        return self.button.isChecked()
+
+    def unfold(self, on: bool = True) -> None:
+        """Show or hide the content."""
+        self.button.setChecked(on)
+
+    def _toggle(self, on: bool) -> None:
+        self.button.setText(f"{'▾' if on else '▸'} {self._title}")
+        self.content.setVisible(on)
