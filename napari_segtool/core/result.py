@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.labels import Labels
+from napari_segtool.core.progress import Progress, Steps, drain
 from napari_segtool.core.stack import Stack
 
 
@@ -51,12 +52,22 @@ class Step:
 
 def data_sha(data: Any) -> str:
     """Return the first 16 hex digits of the SHA-256 over shape, dtype and bytes of an array, read slab by slab."""
+    return drain(data_sha_steps(data))
+
+
+def data_sha_steps(data: Any) -> Steps[str]:
+    """Generator form of `data_sha`, which reads gigabytes: yields after each 64 MB."""
     digest = hashlib.sha256(f"{tuple(data.shape)}|{np.dtype(data.dtype).str}".encode())
+    fresh = 0
+    for index in range(data.shape[0] if data.ndim else 0):
+        slab = np.ascontiguousarray(data[index])
+        digest.update(slab.data)
+        fresh += slab.nbytes
+        if fresh >= 1 << 26:
+            yield Progress(index + 1, data.shape[0], "recipe")
+            fresh = 0
     if data.ndim == 0:
         digest.update(np.asarray(data).tobytes())
-    else:
-        for index in range(data.shape[0]):
-            digest.update(np.ascontiguousarray(data[index]).data)
     return digest.hexdigest()[:16]
 
 

@@ -189,7 +189,8 @@ class Forward:
         else:
             with torch.autocast(self.device.type, torch.bfloat16):
                 logits = self.network(moved)
-        return logits[(..., *(slice(n) for n in size))].float()
+        crop: tuple[slice, ...] = (slice(None), slice(None), *(slice(n) for n in size))
+        return logits[crop].float()
 
     def padded(self, batch: Tensor) -> Tensor:
         """Return a batch grown at the far ends to multiples of the total stride, by repeating its border."""

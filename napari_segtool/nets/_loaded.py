@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.core.errors import AxesError, DataError, ModelError
-from napari_segtool.core.planes import PlaneIndex, plane_axes, plane_shape, read_plane
+from napari_segtool.core.errors import DataError, ModelError
+from napari_segtool.core.planes import PlaneIndex, plane_axes, read_plane
 from napari_segtool.core.registry import NETWORKS
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.stack import Stack
@@ -161,75 +160,6 @@ class Scenes:
         while len(self._planes) > keep:
             self._planes.popitem(last=False)
         return self._planes[index]
-
-
-class Wanted:
-    """Which planes of a stack are asked for: all, or a grid of them.
-
-    Parameters
-    ----------
-    stack
-        Where the planes lie.
-    planes
-        Indices along `core.planes.plane_axes`; ``None`` takes all. Together they must form a grid: with the axes ``TZ``,
-        each time that is named with each Z that is named.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Shape of labels of these planes alone: the stack's label shape, shortened along the plane axes.
-
-    Raises
-    ------
-    AxesError
-        If a plane is not in the stack, or they form no grid.
-    """
-
-    def __init__(self, stack: Stack, planes: Iterable[Sequence[int]] | None = None) -> None:
-        self._axes, counts = plane_axes(stack), plane_shape(stack)
-        if planes is None:
-            along: list[tuple[int, ...]] = [tuple(range(n)) for n in counts]
-        else:
-            asked = [check_plane(stack, plane) for plane in planes]
-            along = [tuple(sorted({plane[i] for plane in asked})) for i in range(len(counts))]
-            if not asked or set(itertools.product(*along)) != set(asked):
-                raise AxesError(f"The planes {asked} do not form a grid along {self._axes}.", hint="Ask for them one after the other.")
-        self._along = dict(zip(self._axes, along, strict=True))
-        self._place = {axis: {index: i for i, index in enumerate(indices)} for axis, indices in self._along.items()}
-        self._label_axes = stack.label_axes
-        self.shape = tuple(len(self._along[axis]) if axis in self._along else n for axis, n in zip(stack.label_axes, stack.label_shape, strict=True))
-
-    def __len__(self) -> int:
-        return int(np.prod([len(indices) for indices in self._along.values()], dtype=np.int64))
-
-    def along(self, axis: str) -> tuple[int, ...]:
-        """The indices asked for along one axis."""
-        return self._along[axis]
-
-    def scenes(self, axes: str) -> Iterator[tuple[int, ...]]:
-        """Every asked-for index along ``axes``, in storage order."""
-        return itertools.product(*(self._along[axis] for axis in axes))
-
-    def put(self, target: Any, plane: PlaneIndex, box: Box, values: NDArray[Any]) -> None:
-        """Write ``(…, Y, X)`` values of a part of one plane into an array of `shape` (with the same axes before it)."""
-        place = {axis: self._place[axis][index] for axis, index in zip(self._axes, plane, strict=True)}
-        key = tuple({"Y": box[-2], "X": box[-1]}.get(axis, place.get(axis)) for axis in self._label_axes)
-        flip = self._label_axes.index("Y") > self._label_axes.index("X")
-        target[(Ellipsis, *key)] = np.swapaxes(values, -1, -2) if flip else values
-
-
-def check_plane(stack: Stack, plane: Sequence[int]) -> PlaneIndex:
-    """Return a plane's index if the stack has it, or raise `AxesError`."""
-    axes, counts = plane_axes(stack), plane_shape(stack)
-    index = tuple(int(i) for i in plane)
-    if len(index) != len(counts):
-        raise AxesError(
-            f"The plane {index} has {len(index)} number(s), but planes are counted along {axes or 'no axis'}.", hint=f"Give {len(counts)} number(s)."
-        )
-    for i, n, axis in zip(index, counts, axes, strict=True):
-        if not 0 <= i < n:
-            raise AxesError(f"There is no plane {i} along {axis}: the image has {n}.", hint=f"Choose from 0 to {n - 1}.")
-    return index
 
 
 def _check_channels(stack: Stack, model: LoadedModel) -> None:
