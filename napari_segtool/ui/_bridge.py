@@ -315,7 +315,7 @@ def _unedited(viewer: Any, name: str) -> LabelsLayer | None:
 def _mark_unedited(layer: LabelsLayer) -> None:
     notes_of(layer)["checksum"] = _checksum(layer.data)
     notes_of(layer)["touched"] = False
-    layer.events.paint.connect(_touched, unique=True)
+    layer.events.paint.connect(_touched)
 
 
 def _touched(event: Any) -> None:

@@ -84,8 +84,9 @@ class ProcessJob(QObject):
             creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
         )
         _lower_priority(self._process.pid)
-        for target in (self._read_output, self._read_errors):
-            threading.Thread(target=target, args=(self._process,), name=f"segtool pipe {self.pid}", daemon=True).start()
+        complaints = threading.Thread(target=self._read_errors, args=(self._process,), name=f"segtool errors {self.pid}", daemon=True)
+        complaints.start()
+        threading.Thread(target=self._read_output, args=(self._process, complaints), name=f"segtool output {self.pid}", daemon=True).start()
         return self
 
     def write(self, line: str) -> bool:
@@ -121,11 +122,14 @@ class ProcessJob(QObject):
         except subprocess.TimeoutExpired:
             return None
 
-    def _read_output(self, process: subprocess.Popen[str]) -> None:
+    def _read_output(self, process: subprocess.Popen[str], complaints: threading.Thread) -> None:
         assert process.stdout is not None
         for text in _lines(process.stdout):
             self._tell(self._line_read, text)
-        self._tell(self._ended, process.wait())
+        code = process.wait()
+        complaints.join(1.0)  # so that `errors` is whole when `exited` is heard; a grandchild may hold the pipe open for longer
+        _close_input(process)
+        self._tell(self._ended, code)
 
     def _read_errors(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
@@ -164,10 +168,14 @@ def _lines(stream: IO[str]):
             yield text.rstrip("\r\n")
 
 
-def _end(process: subprocess.Popen[str], grace_s: float) -> None:
+def _close_input(process: subprocess.Popen[str]) -> None:
     if process.stdin is not None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):  # the pipe may be broken already
             process.stdin.close()
+
+
+def _end(process: subprocess.Popen[str], grace_s: float) -> None:
+    _close_input(process)
     for ask in (process.terminate, process.kill):
         try:
             process.wait(grace_s / 2)
