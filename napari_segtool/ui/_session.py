@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
@@ -19,6 +19,7 @@ from napari_segtool.ui._jobs import Job, MakeSteps
 from napari_segtool.ui._memory import Memory
 
 JOIN_S = 3.0
+T = TypeVar("T")
 
 
 class Session:
@@ -53,6 +54,7 @@ class Session:
         self._runs: list[Path] = []
         self._stacks: weakref.WeakKeyDictionary[Layer, tuple[Any, tuple[Any, ...], Stack]] = weakref.WeakKeyDictionary()
         self._jobs: set[Job] = set()
+        self._shared: dict[Any, Any] = {}
         events = viewer.layers.events
         events.inserted.connect(self._layers_changed)
         events.removed.connect(self._layers_changed)
@@ -139,6 +141,12 @@ class Session:
         job.finished.connect(self._tidy)
         return job
 
+    def shared(self, kind: Callable[[Session], T]) -> T:
+        """Return the one object of this kind that the panels of the viewer share; made at the first call. It ends with `closing`."""
+        if kind not in self._shared:
+            self._shared[kind] = kind(self)
+        return self._shared[kind]
+
     @property
     def runs(self) -> tuple[Path, ...]:
         """Run folders of this session, newest first."""
@@ -171,6 +179,7 @@ class Session:
             emitter.disconnect(self._layers_changed)
         self._image = self._labels = None
         self._stacks.clear()
+        self._shared.clear()
 
     def _tidy(self) -> None:
         self._jobs = {job for job in self._jobs if job.running}
