@@ -132,16 +132,3 @@ class UNet(nn.Module):
             return x
         after = [amount for n in reversed(missing) for amount in (0, n)]
         return F.pad(x, after, mode="replicate")
-
-    def halo_px(self) -> tuple[int, ...]:
-        """Return how far, along each spatial axis, a pixel can influence the logits (an upper bound).
-
-        Tiles whose origin is a multiple of `multiple` and that overlap by this much give the logits of the untiled picture. With
-        instance or group normalisation every pixel reaches all others, and this is only where the convolutions reach.
-        """
-        reach = []
-        for axis in range(len(self.multiple)):
-            strides = [math.prod(factor[axis] for factor in self.pooling[:level]) for level in range(len(self.pooling) + 1)]
-            convolutions = 4 * sum(strides[:-1]) + 2 * strides[-1]
-            reach.append(convolutions + strides[-1] - 1)
-        return tuple(reach)

@@ -1,0 +1,205 @@
+"""What is learned from and what is held out to see how the learning goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.training._pairs import IGNORED
+from napari_segtool.training._run import Run
+
+DENSE_SHARE = 1 / 8
+PAINT_SHARE = 1 / 6
+_FEW_STROKES = 4
+_FEWEST_PIXELS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One pair of the run, memory-mapped.
+
+    Parameters
+    ----------
+    image
+        ``(P, C, Y, X)``, of the image's own dtype.
+    marks
+        ``(P, Y, X)`` uint8 class indices, 255 for unlabelled.
+    depth
+        Planes in each field: 1 in 2-D, the number of sections in 3-D.
+    """
+
+    image: NDArray[np.generic]
+    marks: NDArray[np.uint8]
+    depth: int
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A picture or volume that patches are cut from.
+
+    Parameters
+    ----------
+    picture, first
+        Number of the pair, and of the field's first plane in it.
+    image
+        ``(Z, C, Y, X)``; Z is 1 in 2-D.
+    learn
+        ``(Z, Y, X)`` uint8 class indices to learn from, 255 elsewhere.
+    check
+        The same for those held out; None where nothing of the field is.
+    """
+
+    picture: int
+    first: int
+    image: NDArray[np.generic]
+    learn: NDArray[np.uint8]
+    check: NDArray[np.uint8] | None = None
+
+
+def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
+    """Memory-map the data of a run."""
+    pictures = []
+    for record in run.stored:
+        image = np.load(run.folder / "data" / record.image, mmap_mode="r")
+        marks = np.load(run.folder / "data" / record.labels, mmap_mode="r")
+        pictures.append(Picture(image, marks, record.counts[-1] if spatial == 3 and record.counts else 1))
+    return tuple(pictures)
+
+
+def split_fields(pictures: Sequence[Picture], classes: int, *, sparse: bool, seed: int) -> tuple[Field, ...]:
+    """Divide the labelled pixels into those learned from and those held out.
+
+    Dense labels: whole fields that lie together, one eighth of them; with fewer than four fields a strip of one. Paint: whole strokes, one sixth of the
+    pixels of each class; with few strokes the end of the longest. No class is ever held out altogether.
+
+    Parameters
+    ----------
+    pictures
+        All pairs.
+    classes
+        Number of classes.
+    sparse
+        Whether the labels are paint.
+    seed
+        Of the choice of strokes.
+
+    Returns
+    -------
+    tuple of Field
+        Only fields with a labelled pixel.
+    """
+    fields = list(_labelled(pictures))
+    if sparse:
+        rng = np.random.default_rng((seed, 7))
+        return tuple(_split_strokes(fields, classes, rng))
+    histogram = np.array([_histogram(field.learn, classes) for field in fields])
+    if len(fields) >= 4:
+        count = max(1, round(DENSE_SHARE * len(fields)))
+        blocks = [slice(start, start + count) for start in range(len(fields) - count + 1)]
+        best = _most_typical([histogram[block].sum(axis=0) for block in blocks], histogram.sum(axis=0))
+        if best < 0:
+            return tuple(fields)
+        held = range(*blocks[best].indices(len(fields)))
+        return tuple(_whole(field) if number in held else field for number, field in enumerate(fields))
+    return tuple(_split_strip(fields, histogram, classes))
+
+
+def _labelled(pictures: Sequence[Picture]) -> Iterator[Field]:
+    for number, picture in enumerate(pictures):
+        for first in range(0, len(picture.marks), picture.depth):
+            marks = picture.marks[first : first + picture.depth]
+            if (marks != IGNORED).any():
+                yield Field(number, first, picture.image[first : first + picture.depth], marks)
+
+
+def _whole(field: Field) -> Field:
+    return Field(field.picture, field.first, field.image, np.full_like(field.learn[:0], IGNORED), field.learn)
+
+
+def _histogram(marks: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    return np.bincount(marks.ravel(), minlength=256)[:classes].astype(np.int64)
+
+
+def _most_typical(parts: Sequence[NDArray[np.int64]], whole: NDArray[np.int64]) -> int:
+    """Index of the part whose class shares are nearest to the whole's and that leaves some of each class; -1 if there is none."""
+    best, least = -1, np.inf
+    for number, part in enumerate(parts):
+        if ((whole > 0) & (part >= whole)).any() or part.sum() == 0:
+            continue
+        distance = float(np.abs(part / part.sum() - whole / whole.sum()).sum() + ((whole > 0) & (part == 0)).sum())
+        if distance < least:
+            best, least = number, distance
+    return best
+
+
+def _split_strip(fields: list[Field], histogram: NDArray[np.int64], classes: int) -> Iterator[Field]:
+    biggest = int(histogram.sum(axis=1).argmax())
+    field = fields[biggest]
+    share = min(0.4, DENSE_SHARE * len(fields) * 4 / 3)
+    strips: list[tuple[slice, ...]] = []
+    for axis in (1, 2):
+        length = field.learn.shape[axis]
+        width = max(1, round(share * length))
+        for start in np.linspace(0, length - width, 5).astype(int):
+            place = [slice(None)] * 3
+            place[axis] = slice(int(start), int(start) + width)
+            strips.append(tuple(place))
+    best = _most_typical([_histogram(field.learn[strip], classes) for strip in strips], histogram.sum(axis=0))
+    for number, other in enumerate(fields):
+        if number != biggest or best < 0:
+            yield other
+            continue
+        held = np.zeros(field.learn.shape, bool)
+        held[strips[best]] = True
+        yield _divided(field, held)
+
+
+def _divided(field: Field, held: NDArray[np.bool_]) -> Field:
+    marked = held & (field.learn != IGNORED)
+    if not marked.any():
+        return field
+    learn = np.where(held, np.uint8(IGNORED), field.learn)
+    check = np.where(held, field.learn, np.uint8(IGNORED))
+    return Field(field.picture, field.first, field.image, learn, check)
+
+
+def _split_strokes(fields: list[Field], classes: int, rng: np.random.Generator) -> Iterator[Field]:
+    import cv2
+
+    held = [np.zeros(field.learn.shape, bool) for field in fields]
+    for index in range(classes):
+        strokes: list[tuple[int, int, NDArray[np.intp]]] = []
+        for number, field in enumerate(fields):
+            for z, plane in enumerate(field.learn):
+                mask = (plane == index).astype(np.uint8)
+                if not mask.any():
+                    continue
+                count, names = cv2.connectedComponents(mask, connectivity=8)
+                places = np.flatnonzero(names)
+                order = np.argsort(names.ravel()[places], kind="stable")
+                sizes = np.bincount(names.ravel()[places], minlength=count)[1:]
+                strokes += [(number, z, part) for part in np.split(places[order], np.cumsum(sizes)[:-1])]
+        total = sum(len(part) for _, _, part in strokes)
+        if total < _FEWEST_PIXELS:
+            continue
+        wanted = PAINT_SHARE * total
+        if len(strokes) >= _FEW_STROKES:
+            taken = 0
+            for choice in rng.permutation(len(strokes)):
+                number, z, part = strokes[choice]
+                if taken < wanted and taken + len(part) <= 2 * wanted:
+                    held[number][z].ravel()[part] = True
+                    taken += len(part)
+            if taken:
+                continue
+        number, z, part = max(strokes, key=lambda stroke: len(stroke[2]))
+        width = fields[number].learn.shape[2]
+        rows, columns = np.divmod(part, width)
+        along = rows if np.ptp(rows) >= np.ptp(columns) else columns
+        end = part[np.argsort(along, kind="stable")[: min(round(wanted), len(part) // 2)]]
+        held[number][z].ravel()[end] = True
+    for field, mask in zip(fields, held, strict=True):
+        yield _divided(field, mask)

@@ -1,0 +1,276 @@
+"""The state of one training: weights, their average, the optimiser, and what is done with them in a step. Imports torch."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_segtool.core.errors import DataError, DeviceError
+from napari_segtool.core.registry import NETWORKS
+from napari_segtool.nets._forward import resolve_device
+from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.training._checkpoint import Checkpoint
+from napari_segtool.training._holdout import Field
+from napari_segtool.training._loader import Batch, BatchMaker
+from napari_segtool.training._losses import class_weights, cross_entropy, soft_dice
+from napari_segtool.training._patches import PatchSampler
+from napari_segtool.training._plan import Plan
+from napari_segtool.training._watch import StopRequestedError, Watch
+
+_MOST_BAD_STEPS = 50
+
+
+class Trainer:
+    """Weights and optimiser of one training.
+
+    Parameters
+    ----------
+    plan
+        How to train.
+    fields
+        What to learn from.
+    channels, classes
+        Of the images and labels.
+    normalisation
+        Of the images.
+    device
+        Name of the device.
+    seed
+        Of weights, patches and dropout.
+    watch
+        Looked at between layers.
+    """
+
+    def __init__(
+        self, plan: Plan, fields: tuple[Field, ...], *, channels: int, classes: int, normalisation: Normalisation, device: str, seed: int, watch: Watch
+    ) -> None:
+        self.plan, self.device, self.seed = plan, resolve_device(device), seed
+        self._fields, self._normalisation = fields, normalisation
+        self._layout = torch.channels_last if plan.spatial == 2 else torch.channels_last_3d
+        entry = NETWORKS.get(plan.network)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network: nn.Module = entry.function(entry.params.build(**plan.network_params), channels, classes, plan.spatial)
+        self.network = network.to(self.device, memory_format=self._layout)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        for each in (self.network, self.average):
+            watch.attach(each)
+        self._sampler = PatchSampler(fields, classes, balance=plan.draw_balance, seed=seed)
+        self.weights = class_weights(torch.from_numpy(self._sampler.pixels), plan.class_balance)
+        self._device_weights = self.weights.to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=self.device.type in ("cpu", "cuda")
+        )
+        self.step, self.batch, self.patch_px = 0, plan.batch, plan.patch_px
+        self.precision = "float32"
+        self._bad_steps = 0
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        """Total stride of the network along each spatial axis."""
+        from napari_segtool.nets._reach import network_multiple
+
+        return network_multiple(self.network)
+
+    def batches(self) -> BatchMaker:
+        """Return what makes the batches, at the present batch and patch size."""
+        return BatchMaker(
+            self._fields,
+            self._sampler,
+            self._normalisation,
+            self.plan.augmentation,
+            patch=self.patch_px,
+            count=self.batch,
+            seed=self.seed,
+            flat=self.plan.spatial == 2,
+        )
+
+    def choose_precision(self) -> None:
+        """Use bfloat16 where the hardware has it and a quick timing of both says that it is faster."""
+        self.precision = self.plan.precision if self.plan.precision != "auto" else "float32"
+        if self.plan.precision != "auto" or not _has_bfloat16(self.device):
+            return
+        seconds = {name: self._time(name) for name in ("float32", "bfloat16")}
+        self.precision = "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"
+
+    def learn(self, batch: Batch, rate: float) -> float:
+        """Do one step and return its loss; a step that is abandoned half-way changes nothing.
+
+        Raises
+        ------
+        DataError
+            If the loss has not been finite for fifty steps.
+        StopRequestedError
+            If someone asked to end in the middle.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        buffers = [buffer.clone() for buffer in self.network.buffers()]
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            with self._seeded():
+                loss = self._loss(batch)
+                loss.backward()  # type: ignore[no-untyped-call]
+        except (StopRequestedError, RuntimeError, MemoryError):
+            self.optimizer.zero_grad(set_to_none=True)
+            for buffer, before in zip(self.network.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+            raise
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.gradient_limit)
+        value = float(loss.detach())
+        if math.isfinite(value) and bool(torch.isfinite(norm)):
+            self.optimizer.step()
+            self._bad_steps = 0
+        else:
+            self._bad_steps += 1
+            if self._bad_steps >= _MOST_BAD_STEPS:
+                raise DataError("The training has diverged: its loss is no longer a number.", hint="Start again with a smaller learning rate.")
+        self.step += 1
+        self._follow()
+        return value
+
+    def ask(self, images: Tensor) -> Tensor:
+        """Return the logits of the averaged weights, float32, on the CPU's or GPU's own device."""
+        with torch.no_grad(), self._autocast():
+            logits: Tensor = self.average(images.to(self.device).contiguous(memory_format=self._layout))
+        return logits.float()
+
+    def shrink(self) -> str:
+        """Halve the batch, or the patch where the batch is one, and say so.
+
+        Raises
+        ------
+        DeviceError
+            If nothing is left to halve.
+        """
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.batch > 1:
+            self.batch //= 2
+            return f"Memory ran out: going on with {self.batch} patch{'es' if self.batch > 1 else ''} at a time."
+        least = [1, *self.multiple] if self.plan.spatial == 2 else list(self.multiple)
+        smaller = [max(2 * step if step > 1 else 1, n // 2 // step * step) for n, step in zip(self.patch_px, least, strict=True)]
+        smaller = [min(small, n) for small, n in zip(smaller, self.patch_px, strict=True)]
+        if tuple(smaller) == tuple(self.patch_px):
+            raise DeviceError(
+                f"Memory ran out on {self.device}, even with one patch of {' × '.join(str(n) for n in self.patch_px)} pixels.",
+                hint="Close other programs, choose a smaller network (fewer base channels), or another device.",
+            )
+        self.patch_px = (smaller[0], smaller[1], smaller[2])
+        return f"Memory ran out: going on with patches of {smaller[1]} × {smaller[2]} pixels."
+
+    def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
+        """Return the whole state, to be written; ``facts`` are added to the engine's own."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
+        own = {"batch": self.batch, "patch_px": list(self.patch_px), "precision": self.precision}
+        return Checkpoint(self.step, tensors, {**facts, **own})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to the state of a checkpoint."""
+        for prefix, network in (("network.", self.network), ("average.", self.average)):
+            network.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in checkpoint.tensors.items() if name.startswith(prefix)})
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in checkpoint.tensors.items():
+            if name.startswith("optimizer."):
+                _, index, moment = name.split(".")
+                state.setdefault(int(index), {})[moment] = tensor
+        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        self.step = checkpoint.step
+        self.batch, self.precision = int(checkpoint.facts["batch"]), str(checkpoint.facts["precision"])
+        depth, height, width = checkpoint.facts["patch_px"]
+        self.patch_px = (int(depth), int(height), int(width))
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> int:
+        """Take over the weights of another model where name and shape agree; return how many tensors that were."""
+        own = self.network.state_dict()
+        shared = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
+        for network in (self.network, self.average):
+            network.load_state_dict({**own, **shared})
+        return len(shared)
+
+    def _loss(self, batch: Batch) -> Tensor:
+        images = torch.from_numpy(batch.images).to(self.device, non_blocking=True).contiguous(memory_format=self._layout)  # (N, C, [Z,] Y, X)
+        target = torch.from_numpy(batch.classes).to(self.device, non_blocking=True).long()  # (N, [Z,] Y, X)
+        with self._autocast():
+            logits = self.network(images)  # (N, K, [Z,] Y, X)
+        logits = logits.float()
+        loss = cross_entropy(logits, target, self._device_weights)
+        return loss + self.plan.dice_weight * soft_dice(logits, target) if self.plan.dice_weight else loss
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average a little towards the weights; early on it follows quickly."""
+        steps = self.plan.average_steps
+        keep = min(1 - 1 / steps, self.step / (self.step + 9)) if steps > 1 else 0.0
+        mine, latest = list(self.average.parameters()), list(self.network.parameters())
+        torch._foreach_lerp_(mine, [each.detach() for each in latest], 1 - keep)
+        for average, buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            if buffer.is_floating_point():
+                average.lerp_(buffer, 1 - keep)
+            else:
+                average.copy_(buffer)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.precision == "bfloat16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def _seeded(self) -> Any:
+        """Dropout draws from torch's own generator: seeded by the step, and given back as it was."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.seed * 1_000_003 + self.step)
+            yield
+
+    def _time(self, precision: str) -> float:
+        """Seconds of a forward and backward pass over one patch, the better of two."""
+        self.precision = precision
+        probe = copy.deepcopy(self.network)
+        images = torch.randn((1, next(probe.parameters()).shape[1], *(self.patch_px[1:] if self.plan.spatial == 2 else self.patch_px)))
+        images = images.to(self.device).contiguous(memory_format=self._layout)
+        best = math.inf
+        for _ in range(2):
+            begin = time.perf_counter()
+            with self._autocast():
+                total = probe(images).float().mean()
+            total.backward()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            best = min(best, time.perf_counter() - begin)
+        return best
+
+
+def fixed_normalisation(fields: tuple[Field, ...]) -> Normalisation:
+    """Return the mean and deviation of all training planes together."""
+    import numpy as np
+
+    count, total, squares = 0, 0.0, 0.0
+    for field in fields:
+        for plane in field.image:
+            values = np.asarray(plane, dtype=np.float64).reshape(plane.shape[0], -1)
+            count += values.shape[1]
+            total, squares = total + values.sum(axis=1), squares + (values**2).sum(axis=1)
+    mean = np.atleast_1d(total / count)
+    deviation = np.sqrt(np.maximum(np.atleast_1d(squares / count) - mean**2, 0))
+    return Normalisation("fixed", tuple(float(v) for v in mean), tuple(float(v) for v in deviation))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+Tell = Callable[[str], None]

@@ -1,0 +1,146 @@
+"""The U-Net learner: a network trained on paint or dense labels, on the local GPU or CPU."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.params import Params, param
+from napari_segtool.core.progress import Steps
+from napari_segtool.core.registry import LEARNERS
+from napari_segtool.core.result import ModelBundle
+from napari_segtool.training._augment import Augmentation
+from napari_segtool.training._plan import Plan
+from napari_segtool.training._run import Run
+
+
+class UNetLearnerParams(Params):
+    """Every setting of training a U-Net."""
+
+    dimensions: Literal["2-D", "3-D"] = param("2-D", "Whether the network sees one plane at a time or a volume.")
+    base_channels: int = param(32, "Size of the network: feature channels at full resolution. Half is about twice as quick.", ge=2, le=128)
+    patch_px: int = param(256, "Height and width of the patches it learns from.", unit="px", ge=32, le=2048)
+    augmentation: Literal["none", "light", "normal", "strong"] = param(
+        "normal", "How much the patches are varied (rotation, scale, bending, brightness); more helps where little is labelled."
+    )
+    batch: int = param(4, "Patches in one training step.", ge=1, le=256, advanced=True)
+    depth: int = param(4, "Number of times the picture is halved.", ge=1, le=7, advanced=True)
+    patch_planes: int = param(16, "3-D only: sections in a patch.", ge=1, le=512, advanced=True)
+    z_factors: str = param("auto", "3-D only: pooling along Z at each level, for example 1,1,2,2; auto looks at the spacing.", advanced=True)
+    normalisation: Literal["batch", "instance", "group", "none"] = param("batch", "What keeps features on one scale.", advanced=True)
+    dropout: float = param(0.0, "Share of features dropped in the deepest blocks while training.", ge=0, le=0.9, advanced=True)
+    learning_rate: float = param(0.001, "Largest step of the optimiser.", ge=0.000001, le=0.1, advanced=True)
+    weight_decay: float = param(0.0001, "Pull of the weights towards zero.", ge=0, le=1, advanced=True)
+    schedule: Literal["cosine", "step"] = param("cosine", "How the learning rate falls over the budget.", advanced=True)
+    average_steps: int = param(100, "The kept weights are an average over about this many steps; 0 keeps the latest.", ge=0, le=10000, advanced=True)
+    class_balance: float = param(0.5, "How much rare classes count: 0 by their pixels, 1 all alike.", ge=0, le=1, advanced=True)
+    dice_weight: float = param(0.5, "Weight of the Dice loss beside the cross-entropy.", ge=0, le=10, advanced=True)
+    turn: Literal["any", "upright"] = param("any", "Whether objects may lie any way round, or images have an up and down (ultrasound).", advanced=True)
+    rotation_deg: float = param(180.0, "Largest rotation of a patch.", unit="°", ge=0, le=180, advanced=True)
+    scale: float = param(0.2, "Largest change of size: 0.2 is up to 20 % larger or smaller.", ge=0, le=1, advanced=True)
+    elastic_px: float = param(4.0, "Strength of random bending.", unit="px", ge=0, le=50, advanced=True)
+    intensity: float = param(1.0, "Strength of random changes of brightness, contrast, gamma, noise and blur.", ge=0, le=3, advanced=True)
+    grey_values: Literal["plane", "fixed"] = param(
+        "plane", "plane: each plane is scaled by itself, so bit depth and exposure do not matter; fixed: grey values mean the same everywhere.", advanced=True
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = param("auto", "Number format; auto times both.", advanced=True)
+    mirror: bool = param(True, "Average predictions over mirrored images: slower, a little better.", advanced=True)
+
+
+_STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}
+
+
+@LEARNERS.register(
+    "unet",
+    title="U-Net",
+    summary="A convolutional network; the best choice where shape and texture matter and a few minutes are there.",
+    params=UNetLearnerParams,
+    family="networks",
+    reference="Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28",
+)
+def train_unet(run: Run) -> Steps[ModelBundle]:
+    """Train a U-Net on a run; see `training._fit.fit_steps`."""
+    from napari_segtool.training._fit import fit_steps
+
+    return (yield from fit_steps(run, plan_unet(run)))
+
+
+def plan_unet(run: Run) -> Plan:
+    """Turn the learner's parameters into the engine's plan.
+
+    Raises
+    ------
+    ParameterError
+        If the patch is too small for the network, or 3-D is asked for and an image has no sections.
+    """
+    params = run.params
+    assert isinstance(params, UNetLearnerParams)
+    spatial = 2 if params.dimensions == "2-D" else 3
+    if spatial == 3 and any(not record.counts for record in run.stored):
+        raise ParameterError("A 3-D network needs volumes, but an image here is a single picture.", hint="Say --set dimensions=2-D.")
+    factors = _z_factors(run, params) if spatial == 3 else ""
+    depth_multiple = 2 ** factors.count("2") if spatial == 3 else 1
+    multiple = 2**params.depth
+    if params.patch_px < 2 * multiple:
+        raise ParameterError(
+            f"Patches of {params.patch_px} px are too small for {params.depth} levels.", hint=f"Take at least {2 * multiple} px, or fewer levels."
+        )
+    side = -(-params.patch_px // multiple) * multiple
+    planes = -(-params.patch_planes // depth_multiple) * depth_multiple if spatial == 3 else 1
+    return Plan(
+        network="unet",
+        network_params={
+            "base_channels": params.base_channels,
+            "depth": params.depth,
+            "normalisation": params.normalisation,
+            "dropout": params.dropout,
+            **({"z_factors": factors} if spatial == 3 else {}),
+        },
+        spatial=spatial,
+        patch_px=(planes, side, side),
+        batch=params.batch,
+        learning_rate=params.learning_rate,
+        weight_decay=params.weight_decay,
+        schedule=params.schedule,
+        average_steps=params.average_steps,
+        class_balance=params.class_balance,
+        dice_weight=params.dice_weight,
+        normalisation=params.grey_values,
+        precision=params.precision,
+        augmentation=_augmentation(params),
+        mirror=params.mirror,
+    )
+
+
+def _augmentation(params: UNetLearnerParams) -> Augmentation:
+    strength = _STRENGTH[params.augmentation]
+    if not strength:
+        return Augmentation(False, False, False, 0.0, 0.0, 0.0, 0.0)
+    upright = params.turn == "upright"
+    return Augmentation(
+        flip_x=True,
+        flip_y=not upright,
+        flip_z=True,
+        rotation_deg=min(params.rotation_deg, 15.0 * strength) if upright else params.rotation_deg,
+        scale=params.scale * strength,
+        elastic_px=params.elastic_px * strength,
+        intensity=params.intensity * strength,
+    )
+
+
+def _z_factors(run: Run, params: UNetLearnerParams) -> str:
+    """Pool along Z from the level on at which planes lie no farther apart than pixels."""
+    if params.z_factors != "auto":
+        return params.z_factors
+    record: Any = run.stored[0]
+    spacing = record.spacing_um
+    ratio = spacing[0] / min(spacing[1:]) if len(spacing) == 3 else 1.0
+    planes = min(stored.counts[-1] for stored in run.stored)
+    factors, pixel, left = [], 1.0, min(planes, params.patch_planes)
+    for _ in range(params.depth):
+        pool = ratio <= 1.5 * pixel and left >= 4
+        factors.append("2" if pool else "1")
+        pixel *= 2
+        if pool:
+            ratio, left = ratio * 2, left // 2
+    return ",".join(factors)
