@@ -209,6 +209,11 @@ class Forward:
         by_time = _TILE_S / max(self.seconds_per_px * (3 if gradient else 1), 1e-12)
         return max(math.prod(2 * n for n in self.multiple), int(min(memory / held, by_time)))
 
+    def free_cache(self) -> None:
+        """Give memory that torch holds in reserve back to the device."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _probe(self, precision: str) -> None:
         """Choose the number format and measure speed and memory on a small batch of noise."""
         sides = [max(2 * n, 128 if self.spatial == 2 else 32) // n * n for n in self.multiple]

@@ -1,0 +1,84 @@
+"""Where the tiles of a prediction are put together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_segtool.core.labels import Labels, smallest_dtype
+from napari_segtool.core.result import Prediction, Probabilities, Step
+from napari_segtool.core.stack import Stack
+from napari_segtool.core.wanted import Wanted
+from napari_segtool.nets._loaded import LoadedModel, Scenes
+from napari_segtool.nets._tiling import Box
+
+Allocate = Callable[[tuple[int, ...], Any], Any]
+"""Makes an array of a shape and dtype; a memory map, for results larger than memory."""
+
+
+class Canvas:
+    """The arrays of a result, filled box by box.
+
+    Parameters
+    ----------
+    model, scenes, wanted
+        What is predicted, where, and which planes of it are kept.
+    allocate
+        Makes the arrays.
+    probabilities, uncertainty
+        Whether to keep them beside the labels.
+    """
+
+    def __init__(self, model: LoadedModel, scenes: Scenes, wanted: Wanted, allocate: Allocate, *, probabilities: bool, uncertainty: bool) -> None:
+        self._model, self._scenes, self._wanted = model, scenes, wanted
+        self._values = np.asarray(model.values, smallest_dtype(max(model.values)))
+        self._labels = allocate(wanted.shape, self._values.dtype)
+        self._probabilities = allocate((len(model.values), *wanted.shape), np.dtype(np.float32)) if probabilities else None
+        self._uncertainty = allocate(wanted.shape, np.dtype(np.float32)) if uncertainty else None
+
+    @property
+    def wants_probabilities(self) -> bool:
+        """Whether `put` needs probabilities; else any scores that rank the classes do."""
+        return self._probabilities is not None or self._uncertainty is not None
+
+    def put(self, scene: Sequence[int], box: Box, scores: Tensor) -> None:
+        """Write a box of a scene.
+
+        Parameters
+        ----------
+        scene
+            Index of the scene.
+        box
+            Where in the scene.
+        scores
+            ``(K, [Z,] Y, X)``: probabilities where `wants_probabilities`, else anything that ranks the classes.
+        """
+        depths: list[tuple[int | None, int]] = [(None, 0)]
+        if len(box) == 3:
+            depths = [(k, z) for k, z in enumerate(range(box[0].start, box[0].stop)) if z in self._wanted.along("Z")]
+            if not depths:
+                return
+        self._write(self._labels, scene, box, depths, self._values[scores.argmax(0).to(torch.uint8 if len(self._values) < 256 else torch.int32).cpu().numpy()])
+        if self._probabilities is not None:
+            self._write(self._probabilities, scene, box, depths, scores.cpu().numpy())
+        if self._uncertainty is not None:
+            entropy = torch.special.entr(scores).sum(0) / math.log(max(2, len(self._values)))
+            self._write(self._uncertainty, scene, box, depths, entropy.clamp_(0, 1).cpu().numpy())
+
+    def finish(self, stack: Stack, step: Step) -> Prediction:
+        """Return the result."""
+        model, axes = self._model, stack.label_axes
+        name = f"{stack.name} · {model.title}".strip(" ·")
+        chances = None if self._probabilities is None else Probabilities(self._probabilities, f"C{axes}", model.names, model.values)
+        doubt = None if self._uncertainty is None else Stack(self._uncertainty, axes, stack.spacing_um, f"{name} · uncertainty")
+        return Prediction(Labels(self._labels, axes, model.label_names), chances, doubt, stack.spacing_um, (step,), name)
+
+    def _write(self, target: Any, scene: Sequence[int], box: Box, depths: list[tuple[int | None, int]], values: Any) -> None:
+        for k, z in depths:
+            plane = values if k is None else values[..., k, :, :]
+            self._wanted.put(target, self._scenes.plane_index(scene, z), plane, box[-2], box[-1])

@@ -1,0 +1,166 @@
+"""Predict a stack tile by tile; memory is bounded by the tile, whatever the stack."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_segtool import __version__
+from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.result import ModelBundle, Prediction, Step, data_sha_steps
+from napari_segtool.core.stack import Stack
+from napari_segtool.core.wanted import Wanted
+from napari_segtool.inference._canvas import Allocate, Canvas
+from napari_segtool.inference._mirror import ASIS, EIGHT, Turn
+from napari_segtool.inference._work import Work
+from napari_segtool.nets._forward import Forward, flushed_denormals, out_of_memory
+from napari_segtool.nets._loaded import LoadedModel, Scenes, load_model
+from napari_segtool.nets._tiling import fitting_core, plan_tiles
+
+_CHEAP = 1.35
+"""An exact halo is used where it makes the network see at most this many times the pixels it decides."""
+
+
+def predict_steps(
+    bundle: ModelBundle,
+    stack: Stack,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    probabilities: bool = False,
+    uncertainty: bool = False,
+    mirror: Literal["auto", "on", "off"] = "auto",
+    planes: Iterable[Sequence[int]] | None = None,
+    allocate: Allocate = np.empty,
+    loaded: LoadedModel | None = None,
+) -> Steps[Prediction]:
+    """Say the class of every pixel of a stack; yields `Progress` after each tile.
+
+    Parameters
+    ----------
+    bundle
+        The model.
+    stack
+        Any axes; a 2-D model takes it plane by plane, a 3-D one volume by volume. NaN and infinite pixels are shown to
+        the network as the median of their plane, and get a class like all others.
+    device
+        "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision
+        "auto", "float32" or "bfloat16". With "float32" tiles overlap by the whole reach of the network, and the result
+        is that of the untiled picture. With "auto" they do where that is cheap, else by half the reach: that changes
+        less than the rounding of bfloat16 does.
+    threads
+        Processor cores for torch in this process; 0 leaves them as they are.
+    probabilities, uncertainty
+        Whether to return them too. Without them only the most probable class of each tile is kept.
+    mirror
+        "on": average over the eight mirrorings and quarter turns of each tile, eight times the work. "auto": as the
+        model card says under ``mirror``, else off.
+    planes
+        Predict only these planes, indices along `core.planes.plane_axes`. The result then holds those planes alone:
+        the shape of the stack's labels with as many entries along the plane axes as were asked for (``(1, Y, X)`` for
+        one plane of ``ZYX``).
+    allocate
+        Makes each array of the result from a shape and a dtype.
+    loaded
+        The model in memory where the caller keeps it; ``device``, ``precision`` and ``threads`` are then its own.
+
+    Returns
+    -------
+    Prediction
+        Labels in the numbering of the training labels, in the smallest unsigned dtype; probabilities float32, class
+        axis first; uncertainty float32, the entropy of the probabilities divided by its maximum.
+
+    Raises
+    ------
+    ModelError
+        If the stack's channels or axes do not fit the model, or its files are damaged.
+    DeviceError
+        If the device is absent, or has no memory even for the smallest tile.
+    """
+    planes = None if planes is None else [tuple(plane) for plane in planes]
+    if loaded is None:
+        yield Progress(0, 0, "loading the model")
+        loaded = load_model(bundle, device=device, precision=precision, threads=threads)
+    wanted = Wanted(stack, planes)
+    scenes = Scenes(stack, loaded)
+    turns = EIGHT if mirror == "on" or (mirror == "auto" and bundle.card.get("mirror", False)) else ASIS
+    halo, core = tile_size(loaded, scenes.shape, exact=precision == "float32")
+    canvas = Canvas(loaded, scenes, wanted, allocate, probabilities=probabilities, uncertainty=uncertainty)
+    work = Work(loaded.forward, scenes.shape, halo)
+    tiles = plan_tiles(scenes.shape, core, halo, loaded.forward.multiple, _region(scenes, wanted))
+    for scene in wanted.indices(scenes.axes):
+        work.add(scene, tiles)
+    yield from _fill(canvas, scenes, work, turns)
+    sha = yield from data_sha_steps(wanted.cut().data)
+    facts = {
+        "model": str(bundle.path),
+        "model_sha": str(bundle.card.get("weights_sha256", ""))[:16],
+        "precision": loaded.forward.precision,
+        "mirror": turns is EIGHT,
+        "halo_px": list(halo),
+        **({} if wanted.everything else {"planes": [list(plane) for plane in wanted.indices()]}),
+    }
+    return canvas.finish(stack, Step(f"predict:{bundle.card['learner']}", facts, __version__, sha))
+
+
+def tile_size(model: LoadedModel, shape: Sequence[int], *, exact: bool = False) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the halo and the largest core for scenes of a shape: exact where that is asked for or cheap, else half the reach."""
+    forward = model.forward
+    limit, half = forward.largest_px(), tuple(-(-n // 2) for n in model.halo)
+    core = fitting_core(shape, model.halo, forward.multiple, limit)
+    tiles = plan_tiles(shape, core, model.halo, forward.multiple)
+    shown, decided = (sum(int(np.prod(size)) for size in sizes) for sizes in ([t.outer_shape for t in tiles], [t.core_shape for t in tiles]))
+    if exact or shown <= _CHEAP * decided:
+        return model.halo, core
+    return half, fitting_core(shape, half, forward.multiple, limit)
+
+
+def _region(scenes: Scenes, wanted: Wanted) -> tuple[slice, ...]:
+    """The part of a volume that holds the planes asked for; everything in 2-D."""
+    if len(scenes.shape) == 2:
+        return ()
+    depths = wanted.along("Z")
+    return (slice(min(depths), max(depths) + 1), *(slice(0, n) for n in scenes.shape[1:]))
+
+
+def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn]) -> Steps[None]:
+    forward = work.forward
+    for batch in work.batches():
+        total: Tensor | None = None
+        slowest_s = 0.0
+        try:
+            pixels = torch.from_numpy(np.stack([scenes.read(scene, tile.outer) for scene, tile in batch]))
+            pixels = forward.padded(pixels.to(forward.device))
+            for turn in turns:
+                begin = time.perf_counter()
+                scores = turn.undo(_scores(forward, turn.apply(pixels), chances=canvas.wants_probabilities or len(turns) > 1))
+                total = scores if total is None else total + scores
+                slowest_s = max(slowest_s, time.perf_counter() - begin)
+                if len(turns) > 1:
+                    yield Progress(work.done_px, work.total_px, "tile")
+            assert total is not None
+            for (scene, tile), scores in zip(batch, total / len(turns), strict=True):
+                canvas.put(scene, tile.core, scores[(slice(None), *tile.inner)])
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            total = None
+            forward.free_cache()
+            work.again(batch)
+            yield Progress(work.done_px, work.total_px, "out of memory; smaller tiles")
+            continue
+        work.done(batch, slowest_s)
+        yield Progress(work.done_px, work.total_px, "tile")
+
+
+def _scores(forward: Forward, batch: Tensor, *, chances: bool) -> Tensor:
+    logits = forward.logits(batch)
+    with torch.inference_mode(), flushed_denormals():
+        return logits.softmax(1) if chances else logits
