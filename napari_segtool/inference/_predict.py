@@ -20,10 +20,7 @@ from napari_segtool.inference._mirror import ASIS, EIGHT, Turn
 from napari_segtool.inference._work import Work
 from napari_segtool.nets._forward import Forward, flushed_denormals, out_of_memory
 from napari_segtool.nets._loaded import LoadedModel, Scenes, load_model
-from napari_segtool.nets._tiling import fitting_core, plan_tiles
-
-_CHEAP = 1.35
-"""An exact halo is used where it makes the network see at most this many times the pixels it decides."""
+from napari_segtool.nets._tiling import plan_tiles
 
 
 def predict_steps(
@@ -91,7 +88,7 @@ def predict_steps(
     wanted = Wanted(stack, planes)
     scenes = Scenes(stack, loaded)
     turns = EIGHT if mirror == "on" or (mirror == "auto" and bundle.card.get("mirror", False)) else ASIS
-    halo, core = tile_size(loaded, scenes.shape, exact=precision == "float32")
+    halo, core = loaded.tile_size(scenes.shape, exact=precision == "float32")
     canvas = Canvas(loaded, scenes, wanted, allocate, probabilities=probabilities, uncertainty=uncertainty)
     work = Work(loaded.forward, scenes.shape, halo)
     tiles = plan_tiles(scenes.shape, core, halo, loaded.forward.multiple, _region(scenes, wanted))
@@ -108,18 +105,6 @@ def predict_steps(
         **({} if wanted.everything else {"planes": [list(plane) for plane in wanted.indices()]}),
     }
     return canvas.finish(stack, Step(f"predict:{bundle.card['learner']}", facts, __version__, sha))
-
-
-def tile_size(model: LoadedModel, shape: Sequence[int], *, exact: bool = False) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the halo and the largest core for scenes of a shape: exact where that is asked for or cheap, else half the reach."""
-    forward = model.forward
-    limit, half = forward.largest_px(), tuple(-(-n // 2) for n in model.halo)
-    core = fitting_core(shape, model.halo, forward.multiple, limit)
-    tiles = plan_tiles(shape, core, model.halo, forward.multiple)
-    shown, decided = (sum(int(np.prod(size)) for size in sizes) for sizes in ([t.outer_shape for t in tiles], [t.core_shape for t in tiles]))
-    if exact or shown <= _CHEAP * decided:
-        return model.halo, core
-    return half, fitting_core(shape, half, forward.multiple, limit)
 
 
 def _region(scenes: Scenes, wanted: Wanted) -> tuple[slice, ...]:

@@ -198,7 +198,10 @@ class Forward:
         return F.pad(batch, [amount for n in reversed(missing) for amount in (0, n)], mode="replicate") if any(missing) else batch
 
     def largest_px(self, *, gradient: bool = False) -> int:
-        """Return how many pixels one pass may take, so that it fits the memory and ends within half a second."""
+        """Return how many pixels one pass may take, so that it fits the memory and ends within half a second.
+
+        A pass back takes twice as long as the one forward.
+        """
         if self.device.type == "cuda":
             memory = 0.4 * torch.cuda.mem_get_info(self.device)[0]
         elif self.device.type == "mps":
@@ -206,7 +209,7 @@ class Forward:
         else:
             memory = (768.0 if gradient else 256.0) * _MEGABYTE
         held = self.bytes_per_px * (1.5 if gradient else 0.8)
-        by_time = _TILE_S / max(self.seconds_per_px * (3 if gradient else 1), 1e-12)
+        by_time = _TILE_S / max(self.seconds_per_px, 1e-12)
         return max(math.prod(2 * n for n in self.multiple), int(min(memory / held, by_time)))
 
     def free_cache(self) -> None:

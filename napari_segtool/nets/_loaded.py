@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from napari_segtool.core.stack import Stack
 from napari_segtool.nets._bundle import load_network
 from napari_segtool.nets._forward import Forward
 from napari_segtool.nets._normalise import Normalisation, fill_gaps
-from napari_segtool.nets._tiling import Box
+from napari_segtool.nets._tiling import Box, fitting_core, plan_tiles
+
+_CHEAP = 1.35
+"""An exact halo is used where it makes the network see at most this many times the pixels it decides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +61,24 @@ class LoadedModel:
         """Name of label 0, 1, … up to the highest; empty for values that are no class."""
         known = dict(zip(self.values, self.names, strict=True))
         return tuple(known.get(value, "") for value in range(max(self.values) + 1)) if max(self.values) < 1000 else ()
+
+    def tile_size(self, shape: Sequence[int], *, exact: bool = False, gradient: bool = False, largest_px: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Choose how to tile scenes of a shape.
+
+        Returns
+        -------
+        halo, core
+            In pixels along each spatial axis. The halo is exact where that is asked for or cheap, else half the reach:
+            a network's attention falls off from the centre, so that this changes less than the rounding of bfloat16.
+        """
+        forward = self.forward
+        limit, half = largest_px or forward.largest_px(gradient=gradient), tuple(-(-n // 2) for n in self.halo)
+        core = fitting_core(shape, self.halo, forward.multiple, limit)
+        tiles = plan_tiles(shape, core, self.halo, forward.multiple)
+        shown, decided = sum(math.prod(t.outer_shape) for t in tiles), math.prod(shape)
+        if exact or shown <= _CHEAP * decided:
+            return self.halo, core
+        return half, fitting_core(shape, half, forward.multiple, limit)
 
     def index_of(self, class_value: int) -> int:
         """Return the logit's index of a class, or raise `ModelError` that lists the classes there are."""

@@ -1,0 +1,80 @@
+"""The blocks of a network: which there are, and what they give."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from napari_segtool.core.errors import ParameterError
+from napari_segtool.nets._forward import Forward
+
+_SILENT = (nn.Identity, nn.ModuleList, nn.Dropout, nn.Dropout2d, nn.Dropout3d)
+
+
+def named_layers(forward: Forward) -> dict[str, tuple[int, ...]]:
+    """Return the blocks that make feature maps, by name, in the order they work.
+
+    Returns
+    -------
+    dict
+        For each block how many input pixels one of its own spans along each spatial axis. Single layers inside a block
+        are left out; so is what makes the logits themselves.
+    """
+    names = {module: name for name, module in forward.network.named_modules() if name and _is_block(forward.network, name)}
+    sides = [2 * n if n > 1 else 8 for n in forward.multiple]
+    found: dict[str, tuple[int, ...]] = {}
+
+    def note(module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == len(sides) + 2 and all(n and side % n == 0 for side, n in zip(sides, output.shape[2:], strict=True)):
+            found.pop(names[module], None)
+            found[names[module]] = tuple(side // n for side, n in zip(sides, output.shape[2:], strict=True))
+
+    hooks = [module.register_forward_hook(note) for module in names]
+    try:
+        forward.logits(torch.zeros(1, forward.channels, *sides))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if len(found) > 1:
+        found.popitem()
+    return found
+
+
+def deepest_layer(layers: dict[str, tuple[int, ...]]) -> str:
+    """Return the last of the coarsest blocks: of a U-Net its bottom, of a flat network the one before the logits."""
+    coarsest = max(math.prod(scale) for scale in layers.values())
+    return [name for name, scale in layers.items() if math.prod(scale) == coarsest][-1]
+
+
+def find_layer(network: nn.Module, name: str, known: dict[str, tuple[int, ...]]) -> nn.Module:
+    """Return a module by name, or raise `ParameterError` that lists the blocks."""
+    modules: dict[str, nn.Module] = dict(network.named_modules())
+    if name not in known:
+        raise ParameterError(f"The network has no layer {name!r} to look at.", hint=f"Choose auto or one of: {', '.join(known)}.")
+    return modules[name]
+
+
+@contextlib.contextmanager
+def output_of(module: nn.Module) -> Iterator[Callable[[], Tensor]]:
+    """Catch what a module gives, as the start of a graph of its own: gradients reach down to it and no further."""
+    caught: list[Tensor] = []
+
+    def catch(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        caught[:] = [output.detach().requires_grad_()]
+        return caught[0]
+
+    hook = module.register_forward_hook(catch)
+    try:
+        yield lambda: caught[0]
+    finally:
+        hook.remove()
+
+
+def _is_block(network: nn.Module, name: str) -> bool:
+    module = network.get_submodule(name)
+    parent = network.get_submodule(name.rpartition(".")[0])
+    return not isinstance(module, _SILENT) and "Pool" not in type(module).__name__ and (parent is network or isinstance(parent, nn.ModuleList))

@@ -1,0 +1,47 @@
+"""Saliency by the gradient: how much each pixel would change the class's score if it changed a little."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.params import Params, param
+from napari_segtool.core.progress import Steps
+from napari_segtool.core.registry import EXPLAINERS
+
+if TYPE_CHECKING:
+    from napari_segtool.explain._question import Question
+
+
+class GradientParams(Params):
+    """What of the gradient is shown."""
+
+    show: Literal["strength", "sign"] = param("strength", "Strength of the influence, or its sign: above 0 a brighter pixel speaks for the class.")
+    smoothing_px: float = param(0.0, "Width of a Gaussian over the map; single pixels are noisy.", unit="px", ge=0, le=20)
+
+
+@EXPLAINERS.register(
+    "gradient",
+    title="Gradient saliency",
+    summary="Which pixels matter most: fine detail, quick, somewhat noisy.",
+    params=GradientParams,
+    family="gradients",
+    reference="Simonyan et al. 2013, doi:10.48550/arXiv.1312.6034",
+)
+def explain_by_gradient(question: Question, params: GradientParams) -> Steps[NDArray[np.float32]]:
+    """Return the derivative of the class's logit (at a pixel, or summed over the class's pixels) by each pixel.
+
+    Returns
+    -------
+    ndarray
+        ``(Y, X)``: for ``"strength"`` the largest absolute derivative over channels, for ``"sign"`` their sum.
+    """
+    slope = yield from question.input_gradient_steps()
+    drawn = (slope.abs().amax(0) if params.show == "strength" else slope.sum(0)).cpu().numpy()
+    if params.smoothing_px > 0:
+        import cv2
+
+        drawn = cv2.GaussianBlur(drawn, (0, 0), params.smoothing_px, borderType=cv2.BORDER_REFLECT)
+    return drawn
