@@ -164,8 +164,8 @@ def _head(path: Path) -> bytes:
         raise FormatError(f"There is no file {path}.", hint="Check the path.") from None
     except PermissionError:
         raise FormatError(f"{path} may not be read: no permission.", hint="Change its permissions, or copy it to a folder of yours.") from None
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror or error}.", hint="Check the disk or the network connection.") from None
+    except (OSError, ValueError) as error:  # ValueError: a path no system allows
+        raise FormatError(f"{str(path)!r} cannot be read: {error}.", hint="Check the path, the disk and the network connection.") from None
     if not head:
         raise FormatError(f"{path} is empty (0 bytes).", hint="Copy it again from its source.")
     return head

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_segtool.core.errors import FormatError
 from napari_segtool.core.stack import Stack, corrected
 from napari_segtool.io._formats import readable_kind
 from napari_segtool.io._pictures import read_folder, read_picture
@@ -37,11 +36,7 @@ def read_stack(path: str | Path, *, axes: str = "", spacing_um: tuple[float, ...
         If ``axes`` or ``spacing_um`` do not fit the pixels.
     """
     path = Path(path).expanduser()
-    try:
-        is_folder = path.is_dir()
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{str(path)!r} is no path that can be opened: {error}.", hint="Check the path.") from None
-    if is_folder:
+    if path.is_dir():
         stack = read_folder(path, axes=axes)
     else:
         family = readable_kind(path)

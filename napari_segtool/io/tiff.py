@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ _DAMAGE = (
     "missing data offset",
 )
 """What tifffile only logs, and goes on with fewer pages or with zeros."""
+_LOST_TAG = re.compile(r"TiffTag (256|257|258|259|262|270|273|277|278|279|284|317|322|323|324|325|339) @\d+> invalid")
+"""A tag that tifffile leaves out, though the layout of the pixels, or the axes and spacing (270), hang on it."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,10 @@ def _first_series(tif: Any, path: Path) -> Any:
 
 def _check_whole(tif: Any, series: Any, heard: list[str], path: Path) -> None:
     """Refuse a file that lacks part of its pixels, or that declares more than it can hold, before anything is allocated."""
-    complaint = next((line for line in heard if any(mark in line for mark in _DAMAGE)), "")
+    absent = next((match[1] for line in heard if (match := re.search(r"series failed to read '([^']+)'", line))), "")
+    if absent:
+        raise FormatError(f"{path} is one of a set of files, of which {absent} is missing or damaged.", hint="Put all files of the set into one folder.")
+    complaint = next((line for line in heard if any(mark in line.lower() for mark in _DAMAGE) or _LOST_TAG.search(line)), "")
     if complaint:
         raise FormatError(f"{path} is damaged or cut off ({_plain(complaint)}).", hint=_HINT)
     needed = math.prod(series.shape) * np.dtype(series.dtype).itemsize
@@ -233,7 +239,7 @@ def _check_end(end: int, size: int, path: Path) -> None:
 
 def _plain(line: str) -> str:
     """A line of tifffile's log without the name of its objects."""
-    return line.rpartition(">")[2].strip()[:160] or line[:160]
+    return (line.rpartition(">")[2].strip(" )\"'") or line)[:160]
 
 
 def _in_several_files(tif: Any, series: Any) -> bool:
