@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,8 @@ def stack_of(layer: Layer) -> Stack:
 def paint_of(layer: LabelsLayer) -> Paint:
     """Return the labels layer as `Paint`: 0 is not labelled."""
     data, axes = _without_channels(layer)
-    return Paint(data, axes, tuple(class_names_of(layer).values()))
+    names = class_names_of(layer)
+    return Paint(data, axes, tuple(names.get(value, f"class {value}") for value in range(1, max(names, default=0) + 1)))
 
 
 def labels_of(layer: LabelsLayer) -> Labels:
@@ -194,12 +196,12 @@ def arrange(data: Any, axes: str, like: Layer) -> np.ndarray:
     return np.expand_dims(array, wanted.index("C")) if "C" in wanted else array
 
 
-def class_colormap(values: Any, names: dict[int, str] | None = None, *, hide_zero: bool = True) -> DirectLabelColormap:
-    """Return the colours of the classes ``values``: Okabe–Ito, the same as in lists and plots; others are grey."""
-    colours: dict[int | None, Any] = {None: "#999999", 0: "transparent" if hide_zero else class_colour(0)}
-    for value in sorted({int(value) for value in values} | set(names or {})):
+def class_colormap(values: Iterable[int], hidden: Collection[int] = ()) -> DirectLabelColormap:
+    """Return the colours of the classes ``values``: Okabe–Ito, the same as in lists and plots; others are grey, 0 is clear."""
+    colours: dict[int | None, Any] = {None: "#999999", 0: "transparent"}
+    for value in values:
         if value > 0:
-            colours[value] = class_colour(value)
+            colours[int(value)] = "transparent" if value in hidden else class_colour(int(value))
     return DirectLabelColormap(color_dict=colours)
 
 

@@ -196,6 +196,13 @@ class Panel(QWidget):
 
         return go
 
+    def links_to(self, *names: str) -> dict[str, Callable[[], None]]:
+        """Return links to other panels by title, those that exist, for the message line."""
+        from napari_segtool.ui.workspace import PANELS
+
+        titles = {entry.name: entry.title for entry in PANELS}
+        return {titles[name]: self.go_to(name) for name in names if name in titles}
+
     # work
 
     def run(self, make_steps: MakeSteps, on_result: Callable[[Any], object], what: str) -> Job:

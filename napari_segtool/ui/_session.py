@@ -17,6 +17,7 @@ from napari_segtool.core.stack import SPATIAL, Stack, check_axes, check_spacing
 from napari_segtool.ui._bridge import axes_of, data_of, fits, is_labels, is_source_image, notes_of, stack_of
 from napari_segtool.ui._jobs import Job, MakeSteps
 from napari_segtool.ui._memory import Memory
+from napari_segtool.ui._paint_watch import PaintWatch
 
 JOIN_S = 3.0
 T = TypeVar("T")
@@ -54,6 +55,9 @@ class Session:
         self._runs: list[Path] = []
         self._stacks: weakref.WeakKeyDictionary[Layer, tuple[Any, tuple[Any, ...], Stack]] = weakref.WeakKeyDictionary()
         self._jobs: set[Job] = set()
+        self.paint = PaintWatch(viewer)
+        """Counts of the paint in `labels`, live."""
+        self.labels_changed.connect(self.paint.follow)
         self._shared: dict[Any, Any] = {}
         events = viewer.layers.events
         events.inserted.connect(self._layers_changed)
@@ -132,6 +136,15 @@ class Session:
         if layer is self._image:
             self.image_changed.emit(layer)
 
+    def paint_text(self) -> str:
+        """Return the facts line of the chosen paint ("3 slices · 1.0 % of them painted")."""
+        counts = self.paint.counts
+        planes = len(counts.planes())
+        if not planes:
+            return "nothing painted yet"
+        where = "" if counts.planes() == ((),) else f"{planes} slice{'s' if planes > 1 else ''} · "
+        return f"{where}{100 * counts.fraction():.2g} % {'of them ' if where else ''}painted"
+
     # work
 
     def start(self, make_steps: MakeSteps, name: str) -> Job:
@@ -177,6 +190,7 @@ class Session:
         events = self.viewer.layers.events
         for emitter in (events.inserted, events.removed, events.reordered, events.renamed):
             emitter.disconnect(self._layers_changed)
+        self.paint.follow(None)
         self._image = self._labels = None
         self._stacks.clear()
         self._shared.clear()
