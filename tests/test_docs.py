@@ -27,3 +27,17 @@ def test_the_quick_start_runs_as_written(tmp_path, monkeypatch, capsys):
         assert words[0] == "segtool"
         assert run(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
     assert {"labels.tif", "kmeans.tif", "again.tif", "why.tif", "scores.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_reference_is_what_the_registries_say():
+    code = (DOCS / "reference.py").read_text(encoding="utf-8")
+    module: dict = {"__name__": "reference"}
+    exec(compile(code, "reference.py", "exec"), module)
+    assert (DOCS / "reference.md").read_text(encoding="utf-8") == module["page"](), "run: python docs/reference.py"
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]))
+def test_links_of_a_page_lead_somewhere(page):
+    path = DOCS / page if (DOCS / page).exists() else DOCS.parent / page
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (path.parent / target).exists(), f"{page}: {target}"

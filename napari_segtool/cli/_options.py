@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from napari_segtool.core.errors import ParameterError, SpacingError, StorageError
 from napari_segtool.core.params import FieldInfo, Params, describe
+from napari_segtool.core.registry import plain
 from napari_segtool.core.stack import Stack, cut, parse_slices
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="File to write.", show_default=False)]
@@ -24,6 +26,15 @@ Spacing = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 JsonProgress = Annotated[bool, typer.Option("--json-progress", help="Write progress as one JSON object per line.")]
 Settings = Annotated[list[str], typer.Option("--set", help="A parameter as key=value; may be repeated.", show_default=False)]
+
+
+class EntryGroup(TyperGroup):
+    """Sub-commands named after registry entries: ``region_growing`` finds ``region-growing``."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the sub-command of that name, however its words are joined."""
+        alike = [name for name in self.commands if plain(name) == plain(cmd_name)]
+        return super().get_command(ctx, alike[0] if len(alike) == 1 else cmd_name)
 
 
 def load(path: Path, *, slices: str = "", axes: str = "", spacing: str = "") -> Stack:

@@ -81,7 +81,7 @@ def demo(
     scores = api.evaluate(np.asarray(prediction.labels.data)[unseen], _as_paint(truth)[unseen])
     write_text(json.dumps(scores.as_dict(), indent=2) + "\n", out / "scores.json")
     maps: dict[str, Stack] = {}
-    for explainer in ("gradient", "grad-cam"):
+    for explainer in ("gradient", "gradcam"):
         maps[explainer] = follow(api.explain_steps(bundle, stack, explainer, Target(1, plane=(shown,))), as_json=json_progress, title=explainer)
         api.write(maps[explainer], out / f"{explainer}.tif")
     _figures.overview(stack, paint, truth, classical, prediction, maps, painted[0], shown, out / "overview.png")

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_segtool.cli._options import Axes, JsonProgress, Output, Slices, Spacing, check_output, command_of, load
+from napari_segtool.cli._options import Axes, EntryGroup, JsonProgress, Output, Slices, Spacing, check_output, command_of, load
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.registry import METHODS, Entry
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the application."""
-    group = typer.Typer(help="Segment an image with a classical method.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(cls=EntryGroup, help="Segment an image with a classical method.", no_args_is_help=True, rich_markup_mode=None)
     for entry in METHODS:
         group.command(entry.name, help=f"{entry.summary} {entry.reference}".strip())(command_of(entry.params, _work(entry), entry.name, entry.summary))
     app.add_typer(group, name="segment")

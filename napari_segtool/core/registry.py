@@ -81,8 +81,11 @@ class Registry:
         return add
 
     def get(self, name: str) -> Entry:
-        """Return the entry called ``name``, or raise `ParameterError` with the nearest name."""
+        """Return the entry called ``name`` (``grad_cam`` finds ``gradcam``), or raise `ParameterError` with the nearest name."""
         self._load()
+        alike = [known for known in self._entries if plain(known) == plain(name)]
+        if name not in self._entries and len(alike) == 1:
+            return self._entries[alike[0]]
         if name not in self._entries:
             near = difflib.get_close_matches(name, self._entries, n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
@@ -109,6 +112,17 @@ class Registry:
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.startswith("_"):
                 importlib.import_module(f"{self._package}.{module.name}")
+
+
+def plain(name: str) -> str:
+    """Return a name without case, dashes and underscores, for telling whether two mean the same.
+
+    Examples
+    --------
+    >>> plain("Region_growing") == plain("region-growing")
+    True
+    """
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 METHODS = Registry("method", "napari_segtool.methods")

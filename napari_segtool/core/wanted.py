@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.errors import AxesError
 from napari_segtool.core.planes import PlaneIndex, plane_axes, plane_shape
 from napari_segtool.core.stack import Stack
+from napari_segtool.core.target import Target
 
 
 class Wanted:
@@ -105,3 +106,45 @@ def check_plane(stack: Stack, plane: Sequence[int]) -> PlaneIndex:
         if not 0 <= i < n:
             raise AxesError(f"There is no plane {i} along {axis}: the image has {n}.", hint=f"Choose from 0 to {n - 1}.")
     return index
+
+
+def locate(stack: Stack, target: Target) -> tuple[PlaneIndex, tuple[int, int] | None]:
+    """Return the plane that is asked about, and the pixel in it as ``(y, x)``, None for none.
+
+    Without pixel and plane it is the first plane. A pixel may leave out the plane's axes where the plane is given.
+
+    Raises
+    ------
+    AxesError
+        If pixel or plane lie outside the stack or contradict each other.
+
+    Examples
+    --------
+    >>> locate(Stack(np.zeros((5, 4, 6)), "ZYX"), Target(1, point=(3, 2, 5)))
+    ((3,), (2, 5))
+    """
+    axes, point = stack.label_axes, tuple(int(i) for i in target.point)
+    if point and len(point) == 2 and target.plane:
+        order = axes if len(axes) == 2 else "".join(axis for axis in axes if axis in "YX")
+        known = dict(zip(order, point, strict=True)) | dict(zip(plane_axes(stack), target.plane, strict=False))
+    elif point and len(point) != len(axes):
+        raise AxesError(f"The pixel {point} has {len(point)} number(s), but the image has the axes {axes}.", hint=f"Give {','.join(axes)}.")
+    else:
+        known = dict(zip(axes, point, strict=False))
+    if target.plane:
+        plane = check_plane(stack, target.plane)
+    elif point:
+        plane = check_plane(stack, [known[axis] for axis in plane_axes(stack)])
+    else:
+        plane = check_plane(stack, [0] * len(plane_axes(stack)))
+    if not point:
+        return plane, None
+    if any(known.get(axis) != i for axis, i in zip(plane_axes(stack), plane, strict=True)):
+        raise AxesError(f"The pixel {point} does not lie in the plane {plane}.", hint="Give the pixel or the plane, not both.")
+    size = dict(zip(stack.axes, stack.shape, strict=True))
+    for axis in "YX":
+        if not 0 <= known[axis] < size[axis]:
+            raise AxesError(
+                f"The pixel {point} is outside the image: {axis} runs from 0 to {size[axis] - 1}.", hint=f"The image is {stack.label_shape} ({axes})."
+            )
+    return plane, (known["Y"], known["X"])

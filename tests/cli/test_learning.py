@@ -64,7 +64,7 @@ def test_python_predicts_what_the_command_line_does(command, trained, files, tmp
     assert np.array_equal(segtool.read(tmp_path / "p.tif").data, segtool.predict(trained, image, slices="1:2").labels.data)
 
 
-@pytest.mark.parametrize("explainer", ["gradient", "grad-cam"])
+@pytest.mark.parametrize("explainer", ["gradient", "gradcam"])
 @pytest.mark.parametrize("place", [["--at", "1,20,20"], ["--slice", "2"], []])
 def test_an_explanation_is_written_for_a_pixel_or_a_slice(command, trained, files, tmp_path, explainer, place):
     image, _ = files
@@ -124,6 +124,6 @@ def test_ctrl_c_ends_training_with_130_and_resume_finishes_it(files, tmp_path):
 def test_the_demo_runs_the_whole_loop_and_writes_pictures(command, tmp_path):
     assert command("demo", "--out", tmp_path / "demo", "--minutes", 0.1) == 0
     names = {path.name for path in (tmp_path / "demo").iterdir()}
-    assert {"image.tif", "paint.tif", "otsu.tif", "kmeans.tif", "labels.tif", "probabilities.tif", "gradient.tif", "grad-cam.tif"} <= names
+    assert {"image.tif", "paint.tif", "otsu.tif", "kmeans.tif", "labels.tif", "probabilities.tif", "gradient.tif", "gradcam.tif"} <= names
     assert {"scores.json", "overview.png", "curves.png", "run"} <= names
     assert command("demo", "--out", tmp_path / "demo", "--minutes", 0.1) == 2, "a finished demo is not overwritten"

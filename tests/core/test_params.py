@@ -58,3 +58,9 @@ def test_a_registry_refuses_two_entries_of_one_name_and_names_the_nearest():
     with pytest.raises(ParameterError) as caught:
         registry.get("otsus")
     assert "'otsu'" in caught.value.hint
+
+
+def test_a_name_is_found_however_its_words_are_joined():
+    registry = Registry("method", "napari_segtool.annotate")
+    registry.register("region-growing", title="Region growing", summary="", params=Example)(lambda: None)
+    assert {registry.get(name).name for name in ("region-growing", "region_growing", "RegionGrowing")} == {"region-growing"}
