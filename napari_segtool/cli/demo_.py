@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -65,7 +65,8 @@ def demo(
     api.write(Segmentation(Labels(paint, stack.label_axes), stack.spacing_um, (), "paint"), out / "paint.tif")
     api.write(stack, out / "image.tif")
     classical = {}
-    for name, params in (("otsu", {}), ("kmeans", {"clusters": 3})):
+    methods: dict[str, dict[str, Any]] = {"otsu": {}, "kmeans": {"clusters": 3}}
+    for name, params in methods.items():
         classical[name] = follow(api.segment_steps(stack, name, **params), as_json=json_progress, title=name)
         api.write(classical[name], out / f"{name}.tif")
     bundle = follow(

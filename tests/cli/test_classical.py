@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import tifffile
-from napari_segtool.io.recipe import read_history
 
 import napari_segtool as segtool
 from napari_segtool.cli.list_ import KINDS
+from napari_segtool.io.recipe import read_history
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

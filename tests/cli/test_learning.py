@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from napari_segtool.io.recipe import read_history
 
 import napari_segtool as segtool
+from napari_segtool.io.recipe import read_history
 
 SMALL = ["--set", "base_channels=4", "--set", "depth=2", "--set", "patch_px=32", "--set", "batch=2"]
 
