@@ -1,0 +1,118 @@
+"""Edges of one plane, and the regions they enclose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.labels import smallest_dtype
+from napari_segtool.preprocess._smooth import float_plane
+
+Mask = NDArray[np.bool_]
+_STEEPEST = 16_000  # gradients as int16: twice this still fits, and the steepest edges above the reference do not overflow
+_NOISE = 1e-5  # of the largest value: what rounding leaves behind after a constant picture was smoothed
+
+
+def gradients(grey: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the Sobel gradients along X and Y; 0 beside pixels without a value, and where they are rounding noise."""
+    import cv2
+
+    values = float_plane(grey)
+    known = np.isfinite(values)
+    whole = bool(known.all())
+    if not whole:
+        values = np.where(known, values, 0).astype(values.dtype)
+    along_x, along_y = (
+        cv2.Sobel(values, cv2.CV_64F if values.itemsize == 8 else cv2.CV_32F, *way, borderType=cv2.BORDER_REPLICATE) for way in ((1, 0), (0, 1))
+    )
+    silent = np.maximum(np.abs(along_x), np.abs(along_y)) <= _NOISE * float(np.abs(values).max())
+    if not whole:
+        silent |= cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE) == 0
+    along_x[silent] = along_y[silent] = 0
+    return along_x, along_y
+
+
+def strength(grey: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the gradient magnitude, float32."""
+    along_x, along_y = gradients(grey)
+    magnitude: NDArray[np.float32] = np.hypot(along_x, along_y).astype(np.float32)
+    return magnitude
+
+
+def edges(grey: NDArray[Any], strongest: float, low: float, high: float) -> Mask:
+    """Return the Canny edges of a plane: one pixel wide, 8-connected.
+
+    Parameters
+    ----------
+    grey
+        Shape ``(Y, X)``, smoothed.
+    strongest
+        Gradient magnitude that counts as 1.
+    low, high
+        An edge holds a pixel of at least ``high``, and goes on while it is at least ``low``; fractions of ``strongest``.
+    """
+    import cv2
+
+    along_x, along_y = gradients(grey)
+    scale = _STEEPEST / strongest
+    limit = np.iinfo(np.int16).max
+    whole_x, whole_y = (np.clip(np.rint(part * scale), -limit, limit).astype(np.int16) for part in (along_x, along_y))
+    # at least 1: with a threshold of 0 every flat pixel would be an edge
+    found: NDArray[np.uint8] = cv2.Canny(whole_x, whole_y, max(1.0, low * _STEEPEST), max(1.0, high * _STEEPEST), L2gradient=True)
+    return np.asarray(found > 0)
+
+
+def enclosed_regions(lines: Mask, *, gap_px: int, smallest_px: int, cut_regions: bool) -> NDArray[Any]:
+    """Number the regions that closed edges enclose.
+
+    Gaps of up to ``gap_px`` are closed first. A line pixel joins the one region it touches, so that a region reaches its outline;
+    lines that part two regions stay 0.
+
+    Parameters
+    ----------
+    lines
+        Edges, shape ``(Y, X)``.
+    gap_px
+        Widest gap to close.
+    smallest_px
+        Smaller regions become 0.
+    cut_regions
+        Whether regions that the picture's border cuts are numbered too; otherwise they are outside.
+
+    Returns
+    -------
+    ndarray
+        Smallest unsigned type, shape ``(Y, X)``: 0 outside, regions from 1 in reading order.
+    """
+    import cv2
+
+    closed = lines.astype(np.uint8)
+    if gap_px:
+        size = gap_px + 1
+        padded = cv2.copyMakeBorder(closed, size, size, size, size, cv2.BORDER_REPLICATE)  # so that nothing is closed against the border
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size | 1, size | 1))
+        closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[size:-size, size:-size]
+    count, numbered, facts, _ = cv2.connectedComponentsWithStats((closed == 0).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    kept = np.ones(count, bool)
+    kept[0] = False
+    if not cut_regions:
+        kept[np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])] = False
+    kept &= facts[:, cv2.CC_STAT_AREA] >= smallest_px
+    regions = (np.cumsum(kept) * kept)[numbered].astype(np.float32)
+    return _grown_onto_lines(regions, numbered, kept).astype(smallest_dtype(int(kept.sum())))
+
+
+def _grown_onto_lines(regions: NDArray[np.float32], numbered: NDArray[np.int32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Give each line pixel to the one region among its eight neighbours, if there is only one; any depth of line."""
+    import cv2
+
+    square, cross = np.ones((3, 3), np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    line = numbered == 0
+    reach = cv2.dilate(regions, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    near = cv2.dilate(regions, cross, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    nothing = np.float32(len(kept) + 1)
+    least = cv2.erode(np.where(regions > 0, regions, nothing), square, borderType=cv2.BORDER_CONSTANT, borderValue=float(nothing))
+    joins = line & (near > 0) & (reach == least)
+    return np.where(joins, near, regions)

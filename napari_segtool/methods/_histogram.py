@@ -1,0 +1,143 @@
+"""The histogram of a stack: what thresholds and clusters are learned from, instead of its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.errors import DataError
+from napari_segtool.core.planes import plane_indices
+from napari_segtool.core.progress import Progress, Steps, drain
+from napari_segtool.core.stack import Stack
+from napari_segtool.methods._grey import Grey
+
+BINS = 65_536
+"""Bins of a histogram of values that cannot be counted one by one (floats, or whole numbers over a wider range)."""
+
+_MEMO, _KEPT = "histograms", 4
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How often each grey value occurs.
+
+    Parameters
+    ----------
+    counts
+        Pixels in each bin, int64; ``nan`` and infinite pixels are not counted.
+    first
+        Grey value of bin 0: exactly for whole numbers, else the centre of the bin.
+    step
+        Width of a bin: 1 where every whole number has its own.
+    lowest, highest
+        Smallest and largest finite grey value.
+    """
+
+    counts: NDArray[np.int64]
+    first: float
+    step: float
+    lowest: float
+    highest: float
+
+    def levels(self) -> NDArray[np.int64]:
+        """Bins that are not empty, in increasing order."""
+        return np.flatnonzero(self.counts)
+
+    def bins(self, grey: NDArray[Any]) -> NDArray[Any]:
+        """Return the bin of each pixel; values outside fall into the first or last, and ``nan`` into the first."""
+        if grey.dtype.kind == "u" and self.first == 0 and self.step == 1 and len(self.counts) > np.iinfo(grey.dtype).max:
+            return grey
+        place = (grey.astype(np.float64) - self.first) / self.step
+        return np.rint(np.clip(np.nan_to_num(place, nan=0.0, posinf=len(self.counts), neginf=0), 0, len(self.counts) - 1)).astype(np.int32)
+
+    def look_up(self, table: NDArray[Any], grey: NDArray[Any]) -> NDArray[Any]:
+        """Return ``table[bin]`` for each pixel, and 0 where it is ``nan``."""
+        import cv2
+
+        bins = self.bins(grey)
+        if bins.dtype == np.uint8 and table.dtype == np.uint8:
+            found: NDArray[Any] = cv2.LUT(bins, table[:256])
+            return found
+        found = table[bins]
+        if grey.dtype.kind == "f":
+            found[np.isnan(grey)] = 0
+        return found
+
+
+def stack_histogram_steps(stack: Stack, grey: Grey) -> Steps[Histogram]:
+    """Count the grey values of a whole stack, plane by plane, and remember them with the stack.
+
+    Raises
+    ------
+    DataError
+        If no pixel has a finite value.
+    """
+    kept: dict[Grey, Histogram] = stack.memo.setdefault(_MEMO, {})
+    if grey in kept:
+        return kept[grey]
+    histogram = yield from _counted(stack, grey)
+    if len(kept) >= _KEPT:
+        kept.pop(next(iter(kept)))
+    kept[grey] = histogram
+    return histogram
+
+
+def plane_histogram(grey: NDArray[Any]) -> Histogram | None:
+    """Count the grey values of one plane; None where no pixel has a finite value."""
+    try:
+        return drain(_counted(Stack(grey, "YX"), Grey(colours=False)))
+    except DataError:
+        return None
+
+
+def _counted(stack: Stack, grey: Grey) -> Steps[Histogram]:
+    dtype = np.dtype(stack.data.dtype)
+    planes = list(plane_indices(stack))
+    narrow = dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize <= 2)
+    if narrow:
+        limits = np.iinfo(np.uint8 if dtype.kind == "b" else dtype.newbyteorder("="))
+        lowest, highest = float(limits.min), float(limits.max)
+    else:
+        lowest, highest = yield from _extent(stack, grey)
+    if 0 in stack.shape or not lowest <= highest:
+        raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
+    bins = int(highest - lowest) + 1 if dtype.kind != "f" and highest - lowest < BINS else BINS
+    step = 1.0 if dtype.kind != "f" and highest - lowest < BINS else (highest - lowest) / (BINS - 1) or 1.0
+    counts = np.zeros(bins, np.int64)
+    for done, index in enumerate(planes, start=1):
+        counts += _count(grey.read(stack, index), lowest, step, bins)
+        yield Progress(done, len(planes), "histogram")
+    if narrow:
+        levels = np.flatnonzero(counts)
+        return Histogram(counts, lowest, 1.0, lowest + float(levels[0]), lowest + float(levels[-1]))
+    return Histogram(counts, lowest, step, lowest, highest)
+
+
+def _extent(stack: Stack, grey: Grey) -> Steps[tuple[float, float]]:
+    """Find the smallest and largest finite value."""
+    lowest, highest = np.inf, -np.inf
+    planes = list(plane_indices(stack))
+    for done, index in enumerate(planes, start=1):
+        plane = grey.read(stack, index)
+        values = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+        if values.size:
+            lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
+        yield Progress(done, len(planes), "range")
+    return lowest, highest
+
+
+def _count(grey: NDArray[Any], lowest: float, step: float, bins: int) -> NDArray[np.int64]:
+    import cv2
+
+    if grey.dtype == np.uint8 and grey.size < 2**24:  # OpenCV counts in float32, exact up to there
+        counted: NDArray[Any] = cv2.calcHist([grey], [0], None, [256], [0, 256])
+        return counted.ravel().astype(np.int64)
+    if grey.dtype.kind != "f" and step == 1.0:
+        values = grey.ravel() if lowest == 0 else grey.ravel().astype(np.int64) - int(lowest)
+    else:
+        finite = grey[np.isfinite(grey)].astype(np.float64)
+        values = np.rint((finite - lowest) / step).astype(np.int64)
+    return np.bincount(values, minlength=bins)
