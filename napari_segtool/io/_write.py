@@ -4,8 +4,8 @@ Three dialects of TIFF, and why:
 
 - *ImageJ* where it can say everything: uint8, uint16 or float32 in the order TZCYX(S). Fiji shows it as a calibrated hyperstack.
 - *OME* for other numbers (uint32 labels) and other orders (probabilities, whose classes stand first), and above 4 GiB.
-- *pages with a JSON description* (tifffile's own dialect) for pages of unknown meaning, for a single picture with more axes than two,
-  which the others drop, and for whatever is left. Fiji shows a plain stack.
+- *pages with a JSON description* (tifffile's own dialect) for pages of unknown meaning, for a single picture with more axes than two or of
+  one row, whose axes the others drop, and for whatever is left. Fiji shows a plain stack.
 
 Images are stored plain, so that they can be memory-mapped; labels are deflated, which ImageJ reads since 1.52p (2019).
 """
@@ -124,7 +124,7 @@ def dialect_of(axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], name: st
             raise FormatError(f"OME-TIFF cannot hold {dtype.name} values with the axes {axes}.", hint="Name the file .tif, without .ome.")
         return "ome"
     single = len(pictures) > 2 and math.prod(shape[: len(pictures) - 2]) == 1
-    if not ordinary or single or shape[pictures.index("Y")] == shape[pictures.index("X")] == 1:
+    if not ordinary or single or 1 in shape[len(pictures) - 2 : len(pictures)]:
         return "shaped"
     in_order = pictures == "".join(letter for letter in "TZCYX" if letter in pictures)
     small = math.prod(shape) * dtype.itemsize < _TIFF_LIMIT
