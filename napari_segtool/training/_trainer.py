@@ -25,6 +25,7 @@ from napari_segtool.training._plan import Plan
 from napari_segtool.training._watch import StopRequestedError, Watch
 
 _MOST_BAD_STEPS = 50
+_TIMINGS, _TIMING_PX = 3, 128
 
 
 class Trainer:
@@ -52,6 +53,7 @@ class Trainer:
         self, plan: Plan, fields: tuple[Field, ...], *, channels: int, classes: int, normalisation: Normalisation, device: str, seed: int, watch: Watch
     ) -> None:
         self.plan, self.device, self.seed = plan, resolve_device(device), seed
+        self._channels = channels
         self._fields, self._normalisation = fields, normalisation
         self._layout = torch.channels_last if plan.spatial == 2 else torch.channels_last_3d
         entry = NETWORKS.get(plan.network)
@@ -97,7 +99,12 @@ class Trainer:
         self.precision = self.plan.precision if self.plan.precision != "auto" else "float32"
         if self.plan.precision != "auto" or not _has_bfloat16(self.device):
             return
-        seconds = {name: self._time(name) for name in ("float32", "bfloat16")}
+        seconds = {"float32": math.inf, "bfloat16": math.inf}
+        self.average.requires_grad_(True)
+        for _ in range(_TIMINGS):  # in turn, since the first of each also prepares its kernels
+            for name, least in seconds.items():
+                seconds[name] = min(least, self._time(name))
+        self.average.requires_grad_(False)
         self.precision = "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"
 
     def learn(self, batch: Batch, rate: float) -> float:
@@ -235,21 +242,18 @@ class Trainer:
             yield
 
     def _time(self, precision: str) -> float:
-        """Seconds of a forward and backward pass over one patch, the better of two."""
+        """Seconds of a forward and backward pass over two small patches."""
         self.precision = precision
-        probe = copy.deepcopy(self.network)
-        images = torch.randn((1, next(probe.parameters()).shape[1], *(self.patch_px[1:] if self.plan.spatial == 2 else self.patch_px)))
-        images = images.to(self.device).contiguous(memory_format=self._layout)
-        best = math.inf
-        for _ in range(2):
-            begin = time.perf_counter()
-            with self._autocast():
-                total = probe(images).float().mean()
-            total.backward()
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-            best = min(best, time.perf_counter() - begin)
-        return best
+        sides = [min(n, _TIMING_PX) for n in (self.patch_px[1:] if self.plan.spatial == 2 else self.patch_px)]
+        images = torch.zeros((2, self._channels, *sides), device=self.device).contiguous(memory_format=self._layout)
+        clock = time.process_time if self.device.type == "cpu" else time.perf_counter  # other programs do not count
+        begin = clock()
+        with self._autocast():
+            total = self.average(images).float().mean()
+        torch.autograd.grad(total, list(self.average.parameters()))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return clock() - begin
 
 
 def fixed_normalisation(fields: tuple[Field, ...]) -> Normalisation:
