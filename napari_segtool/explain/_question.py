@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_segtool import __version__
-from napari_segtool.core.errors import AxesError, DeviceError
-from napari_segtool.core.planes import PlaneIndex, plane_axes
+from napari_segtool.core.errors import DeviceError
+from napari_segtool.core.planes import plane_axes
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.registry import EXPLAINERS
 from napari_segtool.core.result import ModelBundle, Step, data_sha
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
-from napari_segtool.core.wanted import Wanted, check_plane
+from napari_segtool.core.wanted import Wanted, locate
 from napari_segtool.explain._layers import named_layers
 from napari_segtool.nets._forward import flushed_denormals, out_of_memory
 from napari_segtool.nets._loaded import LoadedModel, Scenes, load_model
@@ -98,7 +98,7 @@ class Question:
     def __init__(self, model: LoadedModel, stack: Stack, target: Target) -> None:
         self.model, self.target = model, target
         self.class_index = model.index_of(target.class_value)
-        self.plane, self.point = _place(stack, target)
+        self.plane, self.point = locate(stack, target)
         self._scenes = Scenes(stack, model)
         self.shape = self._scenes.shape[-2:]
         position = dict(zip(plane_axes(stack), self.plane, strict=True))
@@ -333,35 +333,6 @@ def explain_steps(
     step = Step(f"explain:{entry.name}", facts, __version__, data_sha(wanted.cut().data))
     memo = {"plane": question.plane, "history": (step,), **({"note": question.memo["note"]} if "note" in question.memo else {})}
     return Stack(overlay, stack.label_axes, stack.spacing_um, f"{stack.name} · {entry.title}".strip(" ·"), memo)
-
-
-def _place(stack: Stack, target: Target) -> tuple[PlaneIndex, tuple[int, int] | None]:
-    """Return the plane, and the pixel in it as ``(y, x)``."""
-    axes, point = stack.label_axes, tuple(int(i) for i in target.point)
-    if point and len(point) == 2 and target.plane:
-        order = axes if len(axes) == 2 else "".join(axis for axis in axes if axis in "YX")
-        known = dict(zip(order, point, strict=True)) | dict(zip(plane_axes(stack), target.plane, strict=False))
-    elif point and len(point) != len(axes):
-        raise AxesError(f"The pixel {point} has {len(point)} number(s), but the image has the axes {axes}.", hint=f"Give {','.join(axes)}.")
-    else:
-        known = dict(zip(axes, point, strict=False))
-    if target.plane:
-        plane = check_plane(stack, target.plane)
-    elif point:
-        plane = check_plane(stack, [known[axis] for axis in plane_axes(stack)])
-    else:
-        plane = check_plane(stack, [0] * len(plane_axes(stack)))
-    if not point:
-        return plane, None
-    if any(known.get(axis) != i for axis, i in zip(plane_axes(stack), plane, strict=True)):
-        raise AxesError(f"The pixel {point} does not lie in the plane {plane}.", hint="Give the pixel or the plane, not both.")
-    size = dict(zip(stack.axes, stack.shape, strict=True))
-    for axis in "YX":
-        if not 0 <= known[axis] < size[axis]:
-            raise AxesError(
-                f"The pixel {point} is outside the image: {axis} runs from 0 to {size[axis] - 1}.", hint=f"The image is {stack.label_shape} ({axes})."
-            )
-    return plane, (known["Y"], known["X"])
 
 
 def _key(tile: Tile) -> tuple[tuple[int, int], ...]:
