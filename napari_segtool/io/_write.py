@@ -118,6 +118,7 @@ def dialect_of(axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], name: st
     pictures = axes.removesuffix("S")
     colours = shape[-1] if axes.endswith("S") else 0
     ordinary = pictures.endswith("YX") and set(pictures) <= set("TZCYX") and colours in (0, 3, 4)
+    ordinary = ordinary and not (colours and dtype.name == "bool")
     for_ome = ordinary and dtype.name in _OME_DTYPES
     if name.lower().endswith((".ome.tif", ".ome.tiff")):
         if not for_ome:
@@ -189,10 +190,10 @@ def _write_tiff(data: Any, dtype: np.dtype[Any], record: Record, path: Path, lar
     import tifffile
 
     dialect = dialect_of(record.axes, record.shape, dtype, path.name)
-    settings = _settings(dialect, record, largest_label)
+    settings = _settings(dialect, record, dtype, largest_label)
     size = math.prod(record.shape) * dtype.itemsize
     # tifffile misreads the layout of an iterator of single pixels; small arrays are handed over whole
-    pixels = np.ascontiguousarray(np.asarray(data), dtype) if size < _WHOLE_BYTES else _planes(data, record.axes, dtype)
+    pixels = np.ascontiguousarray(np.asarray(data), dtype) if size < _WHOLE_BYTES or dtype.name == "bool" else _planes(data, record.axes, dtype)
     with (
         replacing(path) as file,
         tifffile.TiffWriter(file, bigtiff=size >= _TIFF_LIMIT, imagej=dialect == "imagej", ome=dialect == "ome", shaped=dialect == "shaped") as writer,
@@ -206,12 +207,14 @@ def _write_tiff(data: Any, dtype: np.dtype[Any], record: Record, path: Path, lar
         )
 
 
-def _settings(dialect: Dialect, record: Record, largest_label: int) -> dict[str, Any]:
+def _settings(dialect: Dialect, record: Record, dtype: np.dtype[Any], largest_label: int) -> dict[str, Any]:
     """What tifffile's ``write`` is told besides the pixels."""
     sizes = dict(zip((axis for axis in record.axes if axis in SPATIAL), record.spacing_um, strict=False))
     notes: dict[str, Any] = {"axes": record.axes}
     settings: dict[str, Any] = {"metadata": notes, "photometric": "minisblack"}
-    if record.axes.endswith("S"):
+    if dtype.name == "bool":
+        pass  # eight pixels to the byte: tifffile does not mix them with colour samples
+    elif record.axes.endswith("S"):
         settings |= {"planarconfig": "contig", "photometric": "rgb" if record.shape[-1] in (3, 4) else "minisblack"}
     elif record.axes[-3:-2] == "S":
         settings |= {"planarconfig": "separate", "photometric": "rgb" if record.shape[-3] in (3, 4) else "minisblack"}
