@@ -92,12 +92,13 @@ def _sample(name: str) -> list[LayerData]:
 def _write(path: str, data: Any, meta: dict[str, Any]) -> str:
     from napari.layers import Labels as LabelsLayer
 
-    from napari_segtool import api
-    from napari_segtool.ui._bridge import segmentation_of
+    from napari_segtool.io._write import write_result
+    from napari_segtool.ui._export_plan import frozen_result
 
     known = {key: meta[key] for key in ("name", "scale", "translate", "units", "axis_labels", "metadata") if key in meta}
     target = path if path.lower().endswith((".tif", ".tiff")) else f"{path}.tif"
-    api.write(segmentation_of(LabelsLayer(data, **known)), target)
+    result, spacing_um, history = frozen_result(LabelsLayer(data, **known), recipe=True)
+    write_result(result, target, spacing_um=spacing_um, history=history)
     return target
 
 

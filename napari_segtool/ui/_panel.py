@@ -53,6 +53,8 @@ class Panel(QWidget):
     action_help: ClassVar[str] = ""
     needs_image: ClassVar[bool] = True
     """Show the empty page while there is no image."""
+    shows_image: ClassVar[bool] = True
+    """Show the image chooser; a panel that works on files or has a chooser of its own does without."""
     labels_title: ClassVar[str] = ""
     """Caption of the labels chooser ("Labels"); without it there is none."""
 
@@ -359,8 +361,13 @@ class Panel(QWidget):
         inside = QVBoxLayout(inner)
         inside.setContentsMargins(0, 0, 4, 0)
         inside.setSpacing(8)
-        inside.addLayout(grid)
-        inside.addWidget(line())
+        heading = QWidget()
+        heading.setLayout(grid)
+        rule = line()
+        inside.addWidget(heading)
+        inside.addWidget(rule)
+        for widget in (heading, rule):
+            widget.setVisible(self.shows_image)
         self.body = QVBoxLayout()
         self.body.setSpacing(6)
         inside.addLayout(self.body)
