@@ -77,7 +77,9 @@ def small_unet(channels: int = 1, classes: int = 2, spatial: int = 2, *, seed: i
     return network.eval(), values.model_dump()
 
 
-def saved_unet(folder: Path, channels: int = 1, values: Sequence[int] = (0, 1), spatial: int = 2, *, seed: int = 0, card: dict[str, Any] | None = None, **params: Any) -> ModelBundle:
+def saved_unet(
+    folder: Path, channels: int = 1, values: Sequence[int] = (0, 1), spatial: int = 2, *, seed: int = 0, card: dict[str, Any] | None = None, **params: Any
+) -> ModelBundle:
     """A bundle on disk with an untrained U-Net."""
     network, given = small_unet(channels, len(values), spatial, seed=seed, **params)
     return save_bundle(folder, network, card_of(channels=channels, spatial=spatial, values=values, params=given, **(card or {})))

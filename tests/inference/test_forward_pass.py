@@ -3,12 +3,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tests.hand_models import convolution, small_unet
 from torch import nn
 
 from napari_segtool.core.errors import DeviceError, ParameterError
 from napari_segtool.nets._forward import Forward, flushed_denormals, fold_batchnorm, out_of_memory, receptive_halo, resolve_device
 from napari_segtool.nets._reach import network_multiple
+from tests.hand_models import convolution, small_unet
 
 HAS_BFLOAT16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
