@@ -74,11 +74,11 @@ def draw_map(rng: np.random.Generator, shape_px: tuple[int, int], settings: Augm
 
 
 def _elastic(rng: np.random.Generator, shape_px: tuple[int, int], deviation_px: float) -> NDArray[np.float32]:
-    """A smooth displacement: random numbers every 32 pixels, joined by cubic interpolation."""
+    """A smooth displacement: random numbers every 32 pixels, joined by cubic interpolation; cut at two deviations, lest the picture folds over."""
     import cv2
 
     height, width = shape_px
-    coarse = rng.standard_normal((2, height // 32 + 3, width // 32 + 3)).astype(np.float32) * np.float32(deviation_px * rng.random())
+    coarse = rng.standard_normal((2, max(3, height // 32), max(3, width // 32))).astype(np.float32).clip(-2, 2) * np.float32(deviation_px * rng.random())
     return np.stack([cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC) for part in coarse])
 
 

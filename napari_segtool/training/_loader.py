@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,8 +128,8 @@ class Prefetcher:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _inside(place: Any, size: int, length: int) -> float:
-    """Move a patch's centre so that it lies within the image where it can, else centre it."""
-    if size >= length:
-        return (length - 1) / 2
-    return float(min(max(place, (size - 1) / 2), length - 1 - (size - 1) / 2))
+def _inside(place: float, size: int, length: int) -> float:
+    """Move a patch's centre so that it lies within the image where it can, else about its middle; on the grid of pixels, so that an unturned patch is exact."""
+    first = place - (size - 1) / 2 if size < length else (length - size) / 2
+    last = max(length - size, 0)
+    return (size - 1) / 2 + (float(min(max(round(first), 0), last)) if size < length else math.floor(first))
