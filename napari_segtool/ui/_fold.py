@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 
 class Fold(QWidget):
@@ -15,14 +15,13 @@ class Fold(QWidget):
 
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.button = QToolButton()
+        self.button = QPushButton()
         self.button.setText(title)
         self.button.setCheckable(True)
-        self.button.setAutoRaise(True)
-        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.button.setFlat(True)
         self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.button.setStyleSheet("QToolButton { text-align: left; border: none; background: transparent; padding: 2px 0px; }")
+        self.button.setStyleSheet("QPushButton { text-align: left; border: none; background: transparent; padding: 2px 0px; }")
         self._title = title
         self.content = QWidget()
         self.content.setVisible(False)
@@ -47,6 +46,11 @@ class Fold(QWidget):
     def unfold(self, on: bool = True) -> None:
         """Show or hide the content."""
         self.button.setChecked(on)
+
+    def set_title(self, title: str) -> None:
+        """Change the heading."""
+        self._title = title
+        self._toggle(self.unfolded)
 
     def _toggle(self, on: bool) -> None:
         self.button.setText(f"{'▾' if on else '▸'} {self._title}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QTabBar
+from qtpy.QtWidgets import QDockWidget, QTabBar, QTabWidget
 
 from napari_segtool.ui._session import unwrapped
 
@@ -36,6 +36,7 @@ class PanelEntry:
 PANELS = (
     PanelEntry("annotate", "Annotate", "Paint examples of each class"),
     PanelEntry("segment", "Segment", "Segment without learning"),
+    PanelEntry("train", "Train", "Learn from paint or masks"),
     PanelEntry("export", "Export", "Write the result to a file"),
 )
 """The panels in the order of work; each has a command of the same name in the manifest."""
@@ -49,6 +50,7 @@ def open_workspace(viewer: Any) -> None:
     for dock in docks[1:]:
         if dock not in window.tabifiedDockWidgets(docks[0]):
             window.tabifyDockWidget(docks[0], dock)
+    window.setTabPosition(Qt.DockWidgetArea.RightDockWidgetArea, QTabWidget.TabPosition.North)
     window.resizeDocks([docks[0]], [WIDTH_PX], Qt.Orientation.Horizontal)
     docks[0].show()
     docks[0].raise_()

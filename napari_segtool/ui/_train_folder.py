@@ -1,0 +1,226 @@
+"""Run folders as the window sees them: which there are, what they are called, whether one is being trained. No Qt, no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from napari_segtool.core.errors import StorageError
+from napari_segtool.core.settings import Settings
+from napari_segtool.ui._train_history import read_history
+
+State = Literal["training", "done", "stopped", "cancelled", "failed", "interrupted", "new"]
+
+TITLE_FILE = "title.txt"
+LOG_FILE = "log.txt"
+_CLOCK_S = 2.0
+_WORDS = {
+    "training": "training now",
+    "done": "finished",
+    "stopped": "stopped and kept",
+    "cancelled": "cancelled",
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "new": "not started",
+}
+
+
+@dataclass(frozen=True)
+class RunCard:
+    """One line of the run list.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    title
+        Name to show.
+    learner
+        Name of its learner.
+    state
+        What became of it.
+    dice
+        Best Dice on what was held out; NaN where there is none yet.
+    seconds
+        Time spent training.
+    created
+        When it was made, in seconds since 1970.
+    classes
+        Names of its classes.
+    images
+        Names of the images it learned from.
+    has_model
+        Whether a model was kept.
+    stamp
+        When its events were last written to, in ns: what they say need not be read again while it stays the same.
+    """
+
+    folder: Path
+    title: str
+    learner: str
+    state: State
+    dice: float = math.nan
+    seconds: float = 0.0
+    step: int = 0
+    created: float = 0.0
+    classes: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    has_model: bool = False
+    stamp: int = 0
+
+    @property
+    def words(self) -> str:
+        """The state in the user's words."""
+        return _WORDS[self.state]
+
+    @property
+    def can_resume(self) -> bool:
+        """True where there is something left to train."""
+        return self.state not in ("training", "done")
+
+
+def runs_folder(settings: Settings) -> Path:
+    """Return the folder for runs: that of the settings, else ``segtool-runs`` in the home folder."""
+    return Path(settings.runs_folder).expanduser() if settings.runs_folder else Path.home() / "segtool-runs"
+
+
+def new_run_folder(root: Path, image: str, learner: str, now: float | None = None) -> Path:
+    """Return a folder name that is not taken: image, learner and time, in letters every file system takes."""
+    stem = re.sub(r"[^\w-]+", "-", image, flags=re.ASCII).strip("-_")[:40] or "image"
+    stem = f"{stem}-{learner}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
+    folder, number = root / stem, 1
+    while folder.exists():
+        number += 1
+        folder = root / f"{stem}-{number}"
+    return folder
+
+
+def trainer_of(folder: Path) -> int:
+    """Return the id of the process that trains the run, or 0 if none does.
+
+    The engine writes its id into ``lock``. An id is used again after a while, so the process must also be older than
+    the note of its id, and one of ours.
+    """
+    import psutil
+
+    path = folder / "lock"
+    try:
+        pid, noted = int(path.read_text(encoding="ascii")), path.stat().st_mtime
+        process = psutil.Process(pid)
+        ours = any("segtool" in part for part in process.cmdline())
+        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= noted + _CLOCK_S
+    except (OSError, ValueError, psutil.Error):
+        return 0
+    return pid if ours and alive else 0
+
+
+def read_card(folder: Path, known: RunCard | None = None) -> RunCard | None:
+    """Return what the list shows of a run folder; ``None`` if it is none, or its configuration is damaged.
+
+    Parameters
+    ----------
+    known
+        What was returned before; its events are not read again if nothing was added to them.
+    """
+    stamp = _stamp(folder)
+    if known is not None and known.stamp == stamp and known.state != "training" and not trainer_of(folder):
+        return replace(known, title=_title(folder), has_model=_has_model(folder))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        learner, created = str(config["learner"]), float(config.get("created", 0.0))
+        classes = tuple(str(entry["name"]) for entry in config["classes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    history = read_history(folder)
+    state: State = history.phase if history.ended else "new" if history.phase == "new" else "interrupted"  # type: ignore[assignment]
+    if trainer_of(folder):
+        state = "training"
+    return RunCard(
+        folder=folder,
+        title=_title(folder),
+        learner=learner,
+        state=state,
+        dice=history.best_dice,
+        seconds=history.seconds,
+        step=history.step,
+        created=created,
+        classes=classes,
+        images=_images(folder),
+        has_model=_has_model(folder),
+        stamp=stamp,
+    )
+
+
+def list_runs(root: Path, more: Iterable[Path] = (), known: Iterable[RunCard] = ()) -> tuple[RunCard, ...]:
+    """Return the runs in ``root`` and those of ``more`` that lie elsewhere, newest first; ``known`` spares reading."""
+    before = {card.folder: card for card in known}
+    folders = dict.fromkeys(Path(folder) for folder in more)
+    with contextlib.suppress(OSError):  # there is no such folder yet, or its disk is not there
+        folders |= dict.fromkeys(sorted(path for path in root.iterdir() if (path / "config.json").is_file()))
+    cards = [card for folder in folders if (card := read_card(folder, before.get(folder))) is not None]
+    return tuple(sorted(cards, key=lambda card: card.created, reverse=True))
+
+
+def rename_run(folder: Path, title: str) -> None:
+    """Call a run ``title``; its folder keeps its name, which recipes mention.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    try:
+        (folder / TITLE_FILE).write_text(title.strip() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"The run cannot be renamed: {error.strerror or error}.", hint=f"Check that you may write to {folder}.") from None
+
+
+def delete_run(folder: Path) -> None:
+    """Delete a run folder with its model.
+
+    Raises
+    ------
+    StorageError
+        If it is being trained, or cannot be deleted.
+    """
+    if trainer_of(folder):
+        raise StorageError("This run is being trained.", hint="Stop it first.")
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(f"The run cannot be deleted: {error.strerror or error}.", hint=f"Check that you may write to {folder}.") from None
+
+
+def _stamp(folder: Path) -> int:
+    try:
+        return (folder / "events.jsonl").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _has_model(folder: Path) -> bool:
+    return (folder / "model" / "model.json").is_file()
+
+
+def _title(folder: Path) -> str:
+    try:
+        return (folder / TITLE_FILE).read_text(encoding="utf-8").strip() or folder.name
+    except (OSError, ValueError):
+        return folder.name
+
+
+def _images(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(str(pair["name"]) for pair in json.loads((folder / "data" / "index.json").read_text(encoding="utf-8"))["pairs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()

@@ -1,0 +1,183 @@
+"""What the events of a training say so far: curves, how far it is, how it ended. No Qt, no napari."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ENDS = ("done", "stopped", "failed", "cancelled")
+MOST_READ_BYTES = 1 << 20
+
+
+class EventTail:
+    """Reads the events of a run as they are written; each is returned once, and only when its line is whole.
+
+    Parameters
+    ----------
+    path
+        ``events.jsonl`` of the run; it need not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> tuple[Mapping[str, Any], ...]:
+        """Return what is new, at most about a megabyte of it; damaged lines are skipped."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read(MOST_READ_BYTES)
+        except FileNotFoundError:
+            return ()
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) == MOST_READ_BYTES:  # no line of ours is that long: pass over the damage
+            end = len(data)
+        self._offset += end
+        return tuple(event for event in map(_parsed, data[:end].splitlines()) if event is not None)
+
+
+def _parsed(line: bytes) -> Mapping[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
+
+
+@dataclass
+class History:
+    """One training as its events tell it; `take` brings it up to date.
+
+    Attributes
+    ----------
+    steps, losses
+        Training loss; NaN where it was not a number.
+    checked, check_losses, dices
+        Step, loss and mean Dice of each validation.
+    class_dices
+        Dice of each class at the latest validation, by name.
+    best_step, best_dice
+        Where the Dice was best; NaN before the first validation.
+    phase
+        ``"new"`` before the training has begun, ``"learning"``, or how it ended: one of `ENDS`.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    checked: list[int] = field(default_factory=list)
+    check_losses: list[float] = field(default_factory=list)
+    dices: list[float] = field(default_factory=list)
+    class_dices: dict[str, float] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    best_step: int = 0
+    best_dice: float = math.nan
+    phase: str = "new"
+    step: int = 0
+    fraction: float = 0.0
+    seconds: float = 0.0
+    seconds_left: float = math.nan
+    device: str = ""
+    plan: str = ""
+    text: str = ""
+    hint: str = ""
+
+    def take(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Add new events, in order. The window's own event ``again`` says that a process was started anew."""
+        for event in events:
+            method = getattr(self, f"_take_{event['kind']}", None)
+            if method is not None:
+                method(event)
+
+    @property
+    def ended(self) -> bool:
+        """True when the training has said that it is over."""
+        return self.phase in ENDS
+
+    def _take_start(self, event: Mapping[str, Any]) -> None:
+        self.phase, self.text, self.hint = "learning", "", ""
+        self.step = int(event.get("step") or 0)
+        # A run that goes on from a checkpoint repeats the steps after it: what was drawn of them is taken back.
+        keep = sum(step <= self.step for step in self.steps)
+        del self.steps[keep:], self.losses[keep:]
+        keep = sum(step <= self.step for step in self.checked)
+        del self.checked[keep:], self.check_losses[keep:], self.dices[keep:]
+        self._find_best()
+        self.device = str(event.get("device", ""))
+        self.plan = _plan_text(event)
+
+    def _take_again(self, event: Mapping[str, Any]) -> None:
+        self.phase, self.text, self.hint = "new", "", ""
+
+    def _take_step(self, event: Mapping[str, Any]) -> None:
+        self._at(event)
+        self.steps.append(self.step)
+        self.losses.append(_number(event.get("loss")))
+        self.fraction = min(1.0, max(0.0, _number(event.get("fraction"), 0.0)))
+        self.seconds_left = _number(event.get("seconds_left"))
+
+    def _take_validation(self, event: Mapping[str, Any]) -> None:
+        self._at(event)
+        self.checked.append(self.step)
+        self.check_losses.append(_number(event.get("loss")))
+        self.dices.append(_number(event.get("dice")))
+        self.class_dices = {str(name): _number(dice) for name, dice in (event.get("classes") or {}).items()}
+        self._find_best()
+
+    def _take_message(self, event: Mapping[str, Any]) -> None:
+        self.messages.append(str(event.get("text", "")))
+
+    def _take_done(self, event: Mapping[str, Any]) -> None:
+        self._at(event)
+        self.phase, self.fraction, self.seconds_left = "done", 1.0, 0.0
+
+    def _take_stopped(self, event: Mapping[str, Any]) -> None:
+        self._at(event)
+        self.phase, self.seconds_left = "stopped", 0.0
+
+    def _take_cancelled(self, event: Mapping[str, Any]) -> None:
+        self.phase = "cancelled"
+
+    def _take_failed(self, event: Mapping[str, Any]) -> None:
+        self.phase = "failed"
+        self.text, self.hint = str(event.get("text") or "Training failed."), str(event.get("hint") or "")
+
+    def _at(self, event: Mapping[str, Any]) -> None:
+        self.step = int(event.get("step") or self.step)
+        self.seconds = _number(event.get("seconds"), self.seconds)
+
+    def _find_best(self) -> None:
+        scored = [(dice, step) for step, dice in zip(self.checked, self.dices, strict=True) if not math.isnan(dice)]
+        self.best_dice, self.best_step = max(scored, key=lambda pair: pair[0]) if scored else (math.nan, 0)
+
+
+def read_history(folder: Path) -> History:
+    """Read all events of a run folder."""
+    history, tail = History(), EventTail(folder / "events.jsonl")
+    while events := tail.read():
+        history.take(events)
+    return history
+
+
+def _plan_text(event: Mapping[str, Any]) -> str:
+    patch = [int(n) for n in event.get("patch_px") or ()]
+    size = "×".join(str(n) for n in (patch[1:] if patch[:1] == [1] else patch))
+    kind = "" if not patch else "2-D patches" if patch[0] == 1 else "3-D patches"
+    parts = [f"{kind} {size}".strip(), f"batch {event['batch']}" if event.get("batch") else "", _device_text(event)]
+    return ", ".join(part for part in parts if part)
+
+
+def _device_text(event: Mapping[str, Any]) -> str:
+    device = str(event.get("device", ""))
+    if device == "cpu":
+        threads = int(event.get("threads") or 0)
+        return f"CPU with {threads} thread{'s' if threads != 1 else ''}" if threads else "CPU"
+    return device.replace("cuda", "GPU").replace(":", " ")
+
+
+def _number(value: Any, missing: float = math.nan) -> float:
+    return float(value) if isinstance(value, int | float) else missing
