@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from napari_segtool.training._schedule import WARM_UP, Budget, rate_factor
@@ -14,8 +16,8 @@ def test_the_rate_rises_to_its_full_value_and_then_never_rises_again(kind: str) 
     top = factors.index(max(factors))
     assert max(factors) == pytest.approx(1.0, abs=0.01)
     assert fractions[top] <= WARM_UP + 0.002
-    assert all(a <= b + 1e-12 for a, b in zip(factors[:top], factors[1 : top + 1], strict=True))
-    assert all(a >= b - 1e-12 for a, b in zip(factors[top:], factors[top + 1 :], strict=False))
+    assert all(a <= b + 1e-12 for a, b in itertools.pairwise(factors[: top + 1]))
+    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(factors[top:]))
     assert 0 < factors[0] < 0.1
     assert factors[-1] < 0.01
 
