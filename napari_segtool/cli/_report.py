@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 import time
+from types import FrameType
 from typing import Any, TypeVar
 
 from napari_segtool.core.progress import Progress, Steps
@@ -14,17 +17,46 @@ LINE_EVERY_S = 15.0
 
 
 def follow(steps: Steps[T], *, as_json: bool, title: str) -> T:
-    """Run long work and report it; Ctrl-C closes the generator, so that it cleans up, and goes on as an interrupt."""
+    """Run long work and report it.
+
+    Ctrl-C ends it at its next step, so that training leaves a checkpoint of a whole step; a second Ctrl-C ends it at once.
+    Either way the generator is closed, so that it cleans up, and `KeyboardInterrupt` goes on.
+    """
     reporter = _Json() if as_json else _Bar(title) if sys.stderr.isatty() else _Lines(title)
     try:
-        while True:
-            reporter.show(next(steps))
+        with _GentleInterrupt() as interrupt:
+            while True:
+                reporter.show(next(steps))
+                if interrupt.asked:
+                    raise KeyboardInterrupt
     except StopIteration as stop:
         result: T = stop.value
         return result
     finally:
         steps.close()
         reporter.close()
+
+
+class _GentleInterrupt:
+    """Note the first Ctrl-C instead of raising it wherever the program happens to be."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> _GentleInterrupt:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
 
 
 def say(text: str, *, as_json: bool = False, **facts: Any) -> None:

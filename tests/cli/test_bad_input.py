@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(command, ima
     ids=["empty paint", "one class", "another shape", "fractions"],
 )
 def test_labels_that_cannot_be_learned_from_are_refused_and_no_run_is_left(command, image, tmp_path, labels, labels_are):
-    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    tifffile.imwrite(tmp_path / "labels.tif", labels, photometric="minisblack")
     before = listing(tmp_path)
     assert command("train", "-i", image, "-l", tmp_path / "labels.tif", "-o", tmp_path / "run", "--labels-are", labels_are, "--steps", 1) == 2
     assert len(command.err.strip().splitlines()) == 2

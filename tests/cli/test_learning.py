@@ -36,7 +36,7 @@ def trained(files, folder):
     from napari_segtool.cli._app import run
 
     image, truth = files
-    words = ["train", "-i", str(image), "-l", str(truth), "-o", str(folder / "run"), "--labels-are", "mask", "--steps", "40", "--seed", "1", *SMALL]
+    words = ["train", "-i", str(image), "-l", str(truth), "-o", str(folder / "run"), "--labels-are", "mask", "--steps", "150", "--seed", "1", *SMALL]
     assert run(words) == 0
     return folder / "run"
 
@@ -104,7 +104,7 @@ def test_ctrl_c_ends_training_with_130_and_resume_finishes_it(files, tmp_path):
     words = ["-i", str(files[0]), "-l", str(files[1]), "-o", str(run), "--steps", "100000", "--json-progress", *SMALL]
     with subprocess.Popen([*base, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ) as child:
         for line in child.stdout:
-            if json.loads(line)["done"] >= 3:
+            if json.loads(line)["label"] == "step 3":
                 break
         child.send_signal(signal.SIGINT)
         asked = time.monotonic()
@@ -114,9 +114,14 @@ def test_ctrl_c_ends_training_with_130_and_resume_finishes_it(files, tmp_path):
     assert time.monotonic() - asked < 10
     config = json.loads((run / "config.json").read_text())
     assert config["steps"] == 100000
-    (run / "control").write_text("stop")
-    resumed = subprocess.run([*base, "-o", str(run), "--resume"], capture_output=True, text=True, timeout=120, env=os.environ)
-    assert resumed.returncode == 0, resumed.stderr
+    with subprocess.Popen(
+        [*base, "-o", str(run), "--resume", "--json-progress"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    ) as child:
+        first = json.loads(child.stdout.readline())
+        (run / "control").write_text("stop")
+        _, errors = child.communicate(timeout=60)
+    assert child.returncode == 0, errors
+    assert int(first["label"].split()[1]) > 1, "it went on where it was"
     assert (run / "model" / "model.json").is_file()
 
 
