@@ -233,11 +233,10 @@ def add_labels(viewer: Any, segmentation: Segmentation, like: Layer, name: str, 
         for key, value in placement_of(like).items():
             setattr(layer, key, value)
     else:
-        layer = viewer.add_labels(data, name=name, **placement_of(like))
+        layer = viewer.add_labels(data, name=name, metadata={META: notes}, **placement_of(like))
     if few and largest <= _MOST_NAMED_LABELS:
         layer.colormap = class_colormap(range(largest + 1))
-    notes_of(layer).clear()
-    notes_of(layer).update(notes)
+    layer.metadata[META] = notes
     _mark_unedited(layer)
     return layer
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_segtool.core.registry import Entry
 from napari_segtool.ui._fields import guard_wheel
+from napari_segtool.ui._frame import wrapping
 
 
 class EntryCombo(QWidget):
@@ -34,8 +35,7 @@ class EntryCombo(QWidget):
         self.box.setMinimumContentsLength(10)
         self.box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         guard_wheel(self.box)
-        self.summary = QLabel()
-        self.summary.setWordWrap(True)
+        self.summary = wrapping(QLabel())
         self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing() + 2)
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         layout = QVBoxLayout(self)

@@ -73,7 +73,7 @@ class NumberField(Field):
         self.box.setKeyboardTracking(False)
         self.box.setSuffix(f" {info.unit}" if info.unit else "")
         self.box.setToolTip(info.help)
-        self.box.setMinimumWidth(84)
+        self.box.setMinimumWidth(104)
         self.slider: QSlider | None = None
         guard_wheel(self.box)
         if slides(info):
@@ -219,7 +219,7 @@ def slides(info: FieldInfo) -> bool:
 
 
 def _decimals(info: FieldInfo) -> int:
-    """Enough decimals for the smallest number the declaration mentions, and two more to tune it."""
+    """Enough decimals for the smallest number the declaration mentions, and one more to tune it."""
     numbers = [abs(value) for value in (info.default, info.minimum, info.maximum) if value]
     smallest = min(numbers, default=1.0)
-    return min(10, max(2, 2 - math.floor(math.log10(smallest))))
+    return min(10, max(1, 1 - math.floor(math.log10(smallest))))

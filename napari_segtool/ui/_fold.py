@@ -20,7 +20,7 @@ class Fold(QWidget):
         self.button.setCheckable(True)
         self.button.setFlat(True)
         self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)  # Qt centres the text of a wider one
         self.button.setStyleSheet("QPushButton { text-align: left; border: none; background: transparent; padding: 2px 0px; }")
         self._title = title
         self.content = QWidget()

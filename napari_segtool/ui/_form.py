@@ -13,6 +13,8 @@ from napari_segtool.core.params import FieldInfo, Params, describe
 from napari_segtool.ui._fields import Field, SwitchField, field_for
 from napari_segtool.ui._fold import Fold
 
+CAPTION_PX = 74
+
 
 class ParamsForm(QWidget):
     """Widgets for every field of a `Params` class; the advanced ones are folded away.
@@ -87,7 +89,7 @@ class ParamsForm(QWidget):
         if isinstance(field, SwitchField):
             layout.addRow(field)
         else:
-            label = QLabel(info.label)
+            label = caption(info.label)
             label.setToolTip(info.help)
             label.setBuddy(field)
             layout.addRow(label, field)
@@ -97,6 +99,13 @@ class ParamsForm(QWidget):
         sender = self.sender()
         assert sender is not None
         self.changed.emit(sender.objectName())
+
+
+def caption(text: str) -> QLabel:
+    """Return the label in front of a field; all are of one width, so that the fields of a panel stand in one column."""
+    label = QLabel(text)
+    label.setMinimumWidth(CAPTION_PX)
+    return label
 
 
 def form_layout() -> QFormLayout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 
@@ -25,9 +26,15 @@ class FittingScroll(QScrollArea):
         inner = self.widget()
         if inner is None:
             return super().sizeHint()
-        width = max(self.viewport().width(), inner.minimumSizeHint().width())
+        width = max(self.width(), inner.minimumSizeHint().width())  # without the scroll bar, or it would never go away again
         height = inner.heightForWidth(width) if inner.hasHeightForWidth() else inner.sizeHint().height()
         return QSize(inner.sizeHint().width(), height)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Ask for another height when the width changes, since text wraps."""
+        super().resizeEvent(event)
+        if event.oldSize().width() != event.size().width():
+            self.updateGeometry()
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Return a few lines: the rest is scrolled."""
@@ -79,6 +86,15 @@ class EmptyPage(QWidget):
         sender = self.sender()
         if sender is not None:
             self.sample_wanted.emit(sender.objectName())
+
+
+def wrapping(label: QLabel, vertical: QSizePolicy.Policy = QSizePolicy.Policy.Preferred) -> QLabel:
+    """Let a label wrap, take any width, and be as tall as its text then needs."""
+    label.setWordWrap(True)
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, vertical)
+    policy.setHeightForWidth(True)  # a policy set anew forgets what setWordWrap had said
+    label.setSizePolicy(policy)
+    return label
 
 
 def line() -> QFrame:

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDialog, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_segtool.core.errors import SegtoolError
+from napari_segtool.ui._frame import wrapping
 
 Kind = Literal["info", "good", "warning", "bad"]
 _MARKS: dict[Kind, str] = {"info": "", "good": "✓ ", "warning": "▲ ", "bad": "✕ "}
@@ -25,12 +26,11 @@ class MessageLine(QLabel):
         self._actions: dict[str, Callable[[], object]] = {}
         self.kind: Kind = "info"
         self.plain = ""
-        self.setWordWrap(True)
+        wrapping(self, QSizePolicy.Policy.MinimumExpanding)
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.setOpenExternalLinks(False)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
         self.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)
         self.linkActivated.connect(self._act)
 

@@ -10,7 +10,7 @@ from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QGridLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.labels import Labels
@@ -20,7 +20,8 @@ from napari_segtool.core.stack import Stack
 from napari_segtool.ui._axes_dialog import AxesDialog
 from napari_segtool.ui._bridge import fits, is_labels, is_source_image, visible_plane
 from napari_segtool.ui._facts import progress_text, stack_details, stack_text
-from napari_segtool.ui._frame import EmptyPage, FittingScroll, line
+from napari_segtool.ui._form import caption
+from napari_segtool.ui._frame import EmptyPage, FittingScroll, line, wrapping
 from napari_segtool.ui._jobs import Job, MakeSteps
 from napari_segtool.ui._layers import LayerCombo
 from napari_segtool.ui._message import DetailsDialog, Kind, MessageLine, full_text, plain_words
@@ -67,7 +68,8 @@ class Panel(QWidget):
         self.job: Job | None = None
         self._state: State = "empty"
         self._released = False
-        self._docked = False
+        self._dock: QDockWidget | None = None
+        self._in_view = False
         self._followed: Layer | None = None
         self._details = ""
         self._on_result: Callable[[Any], object] | None = None
@@ -135,6 +137,11 @@ class Panel(QWidget):
         """Index of the plane of the image that the viewer shows."""
         assert self.image is not None
         return visible_plane(self.viewer, self.image)
+
+    @property
+    def in_view(self) -> bool:
+        """True while the panel can be seen: it is open and its tab is on top."""
+        return self._in_view
 
     @property
     def state(self) -> State:
@@ -280,20 +287,32 @@ class Panel(QWidget):
         """Bring the choosers up to date."""
         super().showEvent(event)
         self.reset_choices()
-        self.became_visible()
+        self._set_in_view(self._dock is None or not self.visibleRegion().isEmpty())
 
     def hideEvent(self, event: Any) -> None:  # noqa: N802
         """Take previews away."""
         super().hideEvent(event)
-        if not self._released:
+        self._set_in_view(False)
+
+    def _set_in_view(self, on: bool) -> None:
+        # Qt moves the dock of a covered tab out of sight but calls it visible, so visibility is learned from the dock.
+        if on == self._in_view or self._released:
+            return
+        self._in_view = on
+        if on:
+            self.reset_choices()
+            self.became_visible()
+        else:
             self.became_hidden()
 
     def event(self, event: QEvent) -> bool:
         """Notice when napari takes the panel out of its dock for good."""
         if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is not None:
-                self._docked = True
-            elif self._docked:
+            parent = self.parent()
+            if isinstance(parent, QDockWidget):
+                self._dock = parent
+                parent.visibilityChanged.connect(self._set_in_view)
+            elif parent is None and self._dock is not None:
                 self.release()
         return super().event(event)
 
@@ -319,7 +338,7 @@ class Panel(QWidget):
         if self._released:
             return
         self.became_hidden()
-        self._released = True
+        self._released, self._in_view = True, False
         if self.job is not None:
             self.job.cancel()
         self._follow_pixels(None)
@@ -345,7 +364,7 @@ class Panel(QWidget):
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(2)
         grid.setColumnStretch(1, 1)
-        grid.addWidget(QLabel("Image"), 0, 0)
+        grid.addWidget(caption("Image"), 0, 0)
         grid.addWidget(self.image_combo, 0, 1)
         grid.addWidget(self.facts, 1, 1)
         self.labels_combo: LayerCombo | None = None
@@ -354,7 +373,7 @@ class Panel(QWidget):
             self.labels_combo = LayerCombo(self.viewer, is_labels)
             self.labels_combo.setAccessibleName(self.labels_title)
             self.labels_combo.chosen.connect(self._labels_chosen)
-            grid.addWidget(QLabel(self.labels_title), 2, 0)
+            grid.addWidget(caption(self.labels_title), 2, 0)
             grid.addWidget(self.labels_combo, 2, 1)
             grid.addWidget(self.label_facts, 3, 1)
         inner = QWidget()
@@ -452,7 +471,7 @@ class Panel(QWidget):
             self.label_facts.setText(self.facts_of_labels(self.labels))
 
     def _plane_moved(self, event: Any = None) -> None:
-        if self.isVisible() and self.image is not None:
+        if self._in_view and self.image is not None:
             self.plane_changed()
 
     def _image_chosen(self, layer: Image | None) -> None:
@@ -489,8 +508,6 @@ class Panel(QWidget):
 
 
 def _facts_label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
+    label = wrapping(QLabel())
     label.setTextInteractionFlags(Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label

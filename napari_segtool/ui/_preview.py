@@ -88,8 +88,8 @@ def _bars_steps(stack: Stack, index: PlaneIndex, labels: NDArray[Any]) -> Steps[
 class PreviewLayer:
     """The one preview layer of a panel: a single slice, laid where it belongs, that nobody can mistake for a result."""
 
-    def __init__(self, viewer: Any, name: str = "preview") -> None:
-        self._viewer, self._name = viewer, name
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
         self.layer: LabelsLayer | None = None
         self._placed: tuple[Any, ...] = ()
 
@@ -115,7 +115,7 @@ class PreviewLayer:
         else:
             self.remove()
             selected = set(self._viewer.layers.selection)
-            self.layer = self._viewer.add_labels(data, name=self._name, opacity=0.45, metadata={META: {"role": "preview"}}, **placement)
+            self.layer = self._viewer.add_labels(data, name=f"{like.name} · preview", opacity=0.45, metadata={META: {"role": "preview"}}, **placement)
             notes_of(self.layer)["axes"] = letters
             self.layer.editable = False
             self._viewer.layers.selection = selected

@@ -14,6 +14,7 @@ from napari_segtool.core.planes import PlaneIndex
 from napari_segtool.ui._bridge import class_colormap, class_names_of, fits, label_shape_of, notes_of, placement_of, step_to_plane, unpainted_is_background
 from napari_segtool.ui._chips import Chips
 from napari_segtool.ui._class_table import ClassTable
+from napari_segtool.ui._frame import wrapping
 from napari_segtool.ui._panel import Panel
 from napari_segtool.ui._tools import PaintTools
 
@@ -63,11 +64,9 @@ class AnnotatePanel(Panel):
         switch.addWidget(self.not_labelled)
         switch.addWidget(self.background)
         switch.addStretch(1)
-        self.meaning = QLabel()
-        self.meaning.setWordWrap(True)
+        self.meaning = wrapping(QLabel())
         self.meaning.setMinimumHeight(2 * self.meaning.fontMetrics().lineSpacing() + 2)
-        self.hint = QLabel()
-        self.hint.setWordWrap(True)
+        self.hint = wrapping(QLabel())
         self.hint.setMinimumHeight(self.hint.fontMetrics().lineSpacing() + 2)
         self._working_part = QWidget()
         inside = QVBoxLayout(self._working_part)

@@ -15,7 +15,8 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog, QHBoxLayout, QL
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.ui._bridge import notes_of
 from napari_segtool.ui._export_plan import default_file_name, exportable, frozen_result, plan_export, write_steps
-from napari_segtool.ui._form import form_layout
+from napari_segtool.ui._form import caption, form_layout
+from napari_segtool.ui._frame import wrapping
 from napari_segtool.ui._layers import LayerCombo
 from napari_segtool.ui._panel import Panel
 
@@ -38,7 +39,7 @@ class ExportPanel(Panel):
         self.layer_combo.chosen.connect(self._layer_chosen)
         self.kind, self.holds, self.opens = QLabel(), QLabel(), QLabel()
         for label in (self.holds, self.opens):
-            label.setWordWrap(True)
+            wrapping(label)
         self.path = QLineEdit()
         self.path.setPlaceholderText("folder/name.tif")
         self.path.setToolTip("File to write; .tif or .ome.tif.")
@@ -54,10 +55,9 @@ class ExportPanel(Panel):
         self.recipe = QCheckBox("Include the recipe")
         self.recipe.setChecked(bool(self.recall().get("recipe", True)))
         self.recipe.clicked.connect(self._recipe_switched)
-        self.recipe_note = QLabel()
-        self.recipe_note.setWordWrap(True)
+        self.recipe_note = wrapping(QLabel())
         form = form_layout()
-        form.addRow("Layer", self.layer_combo)
+        form.addRow(caption("Layer"), self.layer_combo)
         form.addRow("As", self.kind)
         form.addRow("Holds", self.holds)
         form.addRow("Opens in", self.opens)
@@ -66,6 +66,7 @@ class ExportPanel(Panel):
         self.body.addWidget(self.recipe)
         self.body.addWidget(self.recipe_note)
         self._path_is_ours = True
+        self._chosen: Layer | None = None
         self._last: Path | None = None
         self._choose_newest()
 
@@ -94,28 +95,25 @@ class ExportPanel(Panel):
         """Fill the chooser again, and offer the newest result."""
         super().reset_choices(event)
         if not self._released and hasattr(self, "layer_combo"):
-            before = self.layer_combo.layer()
             self.layer_combo.fill()
-            if self.layer_combo.layer() is None or (event is not None and event.type == "inserted"):
-                self._choose_newest()
-            elif before is not self.layer_combo.layer():
-                self._show_plan()
+            self._choose_newest()
 
     # what
 
     def _choose_newest(self) -> None:
-        """Choose the result made last, else the newest labels, else the newest layer."""
+        """Choose the result made last, else the newest labels, else the newest layer, unless the user has chosen one."""
         layers = [layer for layer in self.viewer.layers if exportable(layer)]
 
         def rank(layer: Layer) -> tuple[bool, bool]:
             return notes_of(layer).get("role") == "result", isinstance(layer, LabelsLayer)
 
-        best = max(reversed(layers), key=rank, default=None)
-        if self.layer_combo.layer() is None or (best is not None and rank(best) > rank(self.layer_combo.layer())):
-            self.layer_combo.set_layer(best)
+        if self._chosen is None or self._chosen not in layers:
+            self._chosen = None
+            self.layer_combo.set_layer(max(reversed(layers), key=rank, default=None))
         self._show_plan()
 
-    def _layer_chosen(self, _: Layer | None) -> None:
+    def _layer_chosen(self, layer: Layer | None) -> None:
+        self._chosen = layer
         self._path_is_ours = self._path_is_ours or not self.path.text().strip()
         self._show_plan()
 

@@ -15,7 +15,7 @@ from napari_segtool.core.registry import METHODS, Entry
 from napari_segtool.core.result import Segmentation
 from napari_segtool.ui._bridge import add_labels
 from napari_segtool.ui._entry_combo import EntryCombo
-from napari_segtool.ui._form import ParamsForm, form_layout
+from napari_segtool.ui._form import ParamsForm, caption, form_layout
 from napari_segtool.ui._histogram import HistogramView
 from napari_segtool.ui._jobs import LatestJob
 from napari_segtool.ui._panel import Panel
@@ -41,7 +41,7 @@ class SegmentPanel(Panel):
         self.chooser.choose(str(remembered.get("method", "otsu")))
         self.chooser.chosen.connect(self._method_chosen)
         top = form_layout()
-        top.addRow("Method", self.chooser)
+        top.addRow(caption("Method"), self.chooser)
         self.histogram = HistogramView()
         self.histogram.dragged.connect(self._line_dragged)
         self.seeds = SeedLayer(self.viewer, self)
@@ -158,7 +158,7 @@ class SegmentPanel(Panel):
 
     def _settings_changed(self) -> None:
         self._paused = False
-        if self.state in ("done", "failed"):
+        if self.state != "working":
             self.rest()
             self.message.clear()
         self._wish()
@@ -214,14 +214,14 @@ class SegmentPanel(Panel):
         self._preview_layer.remove()
 
     def _wish(self) -> None:
-        wanted = self.preview_switch.isChecked() and not self._paused and self.isVisible() and self.image is not None
+        wanted = self.preview_switch.isChecked() and not self._paused and self.in_view and self.image is not None
         if wanted:
             self._latest.cancel()  # whatever is under way is out of date from now on
             self._soon.start(0)
 
     def _ask(self) -> None:
         entry, image = self.chooser.entry(), self.image
-        if entry is None or image is None or not self.isVisible():
+        if entry is None or image is None or not self.in_view:
             return
         try:
             stack, values = self.session.stack(image), self._values(entry)
@@ -235,7 +235,7 @@ class SegmentPanel(Panel):
         return None
 
     def _preview_ready(self, preview: Preview) -> None:
-        if self.image is None or not self.isVisible():
+        if self.image is None or not self.in_view:
             return
         self._preview_layer.show(preview, self.image, self.session.stack(self.image).axes)
         if preview.bars is not None:
@@ -266,12 +266,15 @@ class SegmentPanel(Panel):
         if image not in self.viewer.layers:
             return self.missing("The image was closed meanwhile; the result was dropped.")
         layer = add_labels(self.viewer, result, image, f"{image.name} · {entry.title}")
-        found = int(layer.data.max(initial=0))
-        what = "regions" if entry.family in ("regions", "edges") else "classes besides 0"
-        self.done(
-            f"Labels in layer “{layer.name}”: {found} {what if found != 1 else what.replace('classes', 'class').replace('regions', 'region')}.",
-            self.links_to("annotate", "train", "export"),
+        largest = int(layer.data.max(initial=0))
+        what = (
+            f"up to {largest} regions in a slice"
+            if entry.family == "edges"
+            else f"labels 1 to {largest}"
+            if entry.family == "regions"
+            else f"{largest + 1} classes"
         )
+        self.done(f"Labels in layer “{layer.name}”: {what}.", self.links_to("export", "annotate", "train"))
         return None
 
     def _theme_changed(self, event: Any = None) -> None:
