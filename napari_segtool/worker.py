@@ -163,14 +163,14 @@ class Worker:
             if verb is None:
                 raise ParameterError(f"There is no verb {request['verb']!r}.", hint=f"Use one of {', '.join(self._verbs)}, cancel, ping, quit.")
             result = self._follow(number, verb(request))
-            self._say({"id": number, "kind": "cancelled"} if result is None else {"id": number, "kind": "result", "result": result})
+            answer: Record = {"kind": "cancelled"} if result is None else {"kind": "result", "result": result}
         except Exception as error:  # whatever it is, the window is told and the next request is answered
-            self._say({"id": number, "kind": "error", **_describe(error)})
-        finally:
-            self._cancelled.discard(number)
-            gc.collect(0)  # a mapped input is closed before its file goes
-            with contextlib.suppress(OSError):
-                (self._folder / f"in-{number}.npy").unlink(missing_ok=True)
+            answer = {"kind": "error", **_describe(error)}
+        self._cancelled.discard(number)
+        gc.collect(0)  # a mapped input is closed before its file goes
+        with contextlib.suppress(OSError):
+            (self._folder / f"in-{number}.npy").unlink(missing_ok=True)
+        self._say({"id": number, **answer})
 
     def _follow(self, number: int, steps: Generator[Progress, None, Record]) -> Record | None:
         """Run a request and report its progress; None if it was cancelled."""
