@@ -18,6 +18,7 @@ BINS = 65_536
 """Bins of a histogram of values that cannot be counted one by one (floats, or whole numbers over a wider range)."""
 
 _MEMO, _KEPT = "histograms", 4
+_ROUNDING = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,8 @@ def _counted(stack: Stack, grey: Grey) -> Steps[Histogram]:
         lowest, highest = yield from _extent(stack, grey)
     if 0 in stack.shape or not lowest <= highest:
         raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
+        if dtype.kind == "f" and highest - lowest <= _ROUNDING * np.finfo(dtype).eps * max(abs(lowest), abs(highest)):
+            highest = lowest  # what smoothing leaves of a constant picture is no contrast
     bins = int(highest - lowest) + 1 if dtype.kind != "f" and highest - lowest < BINS else BINS
     step = 1.0 if dtype.kind != "f" and highest - lowest < BINS else (highest - lowest) / (BINS - 1) or 1.0
     counts = np.zeros(bins, np.int64)

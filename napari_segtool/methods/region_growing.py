@@ -70,7 +70,8 @@ def region_growing(stack: Stack, params: RegionGrowingParams) -> Steps[NDArray[A
     check_seeds(seeds, stack)
     grey = Grey.of(stack, params.smoothing_px)
     histogram = yield from stack_histogram_steps(stack, grey)
-    reach = (histogram.highest - histogram.lowest) * params.tolerance / 100
+    rounding = 1e-6 * max(abs(histogram.lowest), abs(histogram.highest))  # smoothing leaves equal floats a little unequal
+    reach = (histogram.highest - histogram.lowest) * params.tolerance / 100 + rounding
     labels = np.zeros(stack.label_shape, smallest_dtype(max(seed.label for seed in seeds)))
     groups = _by_volume(seeds, stack, params.grow_in == "volume")
     for done, (key, members) in enumerate(groups.items()):

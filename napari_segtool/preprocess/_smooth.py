@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 TRUNCATE = 4.0
 """Widths of the Gaussian at which its kernel ends, as in SciPy."""
 
+WIDE_PX = 16.0
+"""Width above which a product in the spectrum is quicker than a kernel."""
+
 
 def smooth_plane(plane: NDArray[Any], sigma_y: float, sigma_x: float) -> NDArray[Any]:
     """Smooth a plane with a Gaussian, mirrored at the border.
@@ -62,9 +65,37 @@ def restored(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return (np.rint(values) if dtype.kind in "biu" and values.dtype.kind == "f" else values).astype(dtype, copy=False)
 
 
+def wide_blur(values: NDArray[Any], sigmas: dict[int, float]) -> NDArray[Any]:
+    """Smooth along some axes with a Gaussian of any width, mirrored at the border, at a cost that does not grow with the width.
+
+    A cosine transform is the spectrum of the mirrored picture, so a Gaussian is a product there.
+
+    Parameters
+    ----------
+    values
+        float32 or float64, finite.
+    sigmas
+        Width in pixels for each axis to smooth along.
+    """
+    from scipy.fft import dctn, idctn
+
+    spectrum = dctn(values, axes=tuple(sigmas))
+    for axis, sigma in sigmas.items():
+        count = values.shape[axis]
+        with np.errstate(under="ignore"):
+            damping = np.exp(-0.5 * (np.pi * sigma / count * np.arange(count)) ** 2).astype(values.dtype)
+        spectrum *= damping.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+    smooth: NDArray[Any] = idctn(spectrum, axes=tuple(sigmas))
+    return smooth
+
+
 def _blur(values: NDArray[Any], sigma_y: float, sigma_x: float) -> NDArray[Any]:
     import cv2
 
+    wide = {axis: sigma for axis, sigma in ((0, sigma_y), (1, sigma_x)) if sigma > WIDE_PX}
+    if wide:
+        values = wide_blur(values, wide)
+        sigma_y, sigma_x = (0.0 if axis in wide else sigma for axis, sigma in ((0, sigma_y), (1, sigma_x)))
     size = (_width(sigma_x), _width(sigma_y))
     if size == (1, 1):
         return values

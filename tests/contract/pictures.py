@@ -1,0 +1,136 @@
+"""Pictures that every method and filter is held to: all axes and types, and phantoms with a known truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_segtool.core.params import describe
+from napari_segtool.core.registry import Entry
+from napari_segtool.core.stack import Stack
+
+LEVELS = (30, 90, 160, 225)
+
+
+def scene(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Four bands of grey in [0, 255] along the last axis, with a little noise; float64."""
+    generator = np.random.default_rng(seed)
+    band = np.minimum(np.arange(shape[-1]) * 4 // shape[-1], 3)
+    return np.clip(np.array(LEVELS, float)[band] + generator.normal(0, 6, shape), 0, 255)
+
+
+def stack_of(axes: str, shape: tuple[int, ...], dtype: str, spacing_um: tuple[float, ...] = ()) -> Stack:
+    """A stack of that form; read-only, so that writing to it is an error."""
+    data = scene(shape)
+    if axes[-1] == "S":
+        data = np.repeat(scene(shape[:-1])[..., None], shape[-1], axis=-1) * np.linspace(1, 0.7, shape[-1])
+    data = data.astype(dtype) if np.dtype(dtype).kind == "f" else (data * (200 if np.dtype(dtype).itemsize == 2 and dtype[-2:] == "u2" else 1)).astype(dtype)
+    if dtype in ("float32", ">f4"):
+        data /= np.array(255, data.dtype)
+    data.flags.writeable = False
+    return Stack(data, axes, spacing_um, name="picture")
+
+
+USUAL = {
+    "2-D uint8": ("YX", (24, 40), "uint8", ()),
+    "3-D uint8": ("ZYX", (4, 24, 40), "uint8", ()),
+    "3-D anisotropic uint16": ("ZYX", (4, 24, 40), "u2", (0.05, 0.004, 0.004)),
+    "big-endian uint16": ("ZYX", (3, 24, 40), ">u2", ()),
+    "float32": ("ZYX", (3, 24, 40), "float32", (1.0, 0.5, 0.5)),
+    "big-endian float32": ("YX", (24, 40), ">f4", ()),
+    "float64": ("YX", (24, 40), "float64", ()),
+    "int16": ("YX", (24, 40), "int16", ()),
+    "int32": ("YX", (24, 40), "int32", ()),
+    "pages of unknown meaning": ("QYX", (3, 24, 40), "uint8", ()),
+    "RGB": ("YXS", (24, 40, 3), "uint8", ()),
+    "RGBA pages": ("ZYXS", (3, 24, 40, 4), "uint8", ()),
+    "channels": ("CYX", (2, 24, 40), "u2", ()),
+    "channels after Z": ("ZCYX", (3, 2, 24, 40), "uint8", ()),
+    "time": ("TZYX", (2, 3, 24, 40), "uint8", ()),
+    "X before Y": ("ZXY", (3, 24, 40), "uint8", ()),
+    "one voxel thin": ("ZYX", (1, 24, 40), "uint8", ()),
+    "one row": ("ZYX", (3, 1, 40), "uint8", ()),
+    "one column": ("ZYX", (3, 40, 1), "uint8", ()),
+}
+
+
+def usual(name: str) -> Stack:
+    """A fresh stack of `USUAL`."""
+    return stack_of(*USUAL[name])
+
+
+def settings_for(entry: Entry, stack: Stack) -> dict[str, Any]:
+    """Settings without which an entry cannot start: a seed in the middle."""
+    place = ",".join(str(n // 2) for n in stack.label_shape)
+    return {field.name: f"{place}:1" for field in describe(entry.params) if field.kind == "points"}
+
+
+class Lazy:
+    """An array that is read from somewhere: it hands out parts, refuses to be read whole, and remembers the largest part."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        self._data = data
+        self.shape, self.dtype, self.ndim = data.shape, data.dtype, data.ndim
+        self.largest = 0
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        part = self._data[key].copy()
+        self.largest = max(self.largest, part.size)
+        return part
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise AssertionError("read whole")
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A stack, what is in it (one value for each thing), and settings under which its method must find it."""
+
+    stack: Stack
+    truth: np.ndarray
+    settings: dict[str, Any]
+    clean: np.ndarray
+
+
+def levels_phantom() -> Phantom:
+    """Four nested boxes of grey in a volume, with noise."""
+    truth = np.zeros((8, 48, 48), int)
+    for level in (1, 2, 3):
+        cut = 6 * level
+        truth[level // 2 : 8 - level // 2, cut : 48 - cut, cut : 48 - cut] = level
+    clean = np.array(LEVELS, float)[truth]
+    noisy = np.clip(clean + np.random.default_rng(1).normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
+    return Phantom(Stack(noisy, "ZYX"), truth, {"smoothing_px": 0.5}, clean)
+
+
+def discs_phantom() -> Phantom:
+    """Discs of several sizes in two slices, with noise and a soft outline."""
+    from scipy.ndimage import gaussian_filter
+
+    y, x = np.mgrid[:120, :120]
+    truth = np.zeros((2, 120, 120), int)
+    for number, (z, cy, cx, radius) in enumerate(((0, 30, 30, 20), (0, 80, 85, 28), (1, 60, 40, 25), (1, 95, 100, 14)), start=1):
+        truth[z][(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = number
+    clean = np.stack([gaussian_filter(40 + 150.0 * (plane > 0), 1) for plane in truth])
+    noisy = np.clip(clean + np.random.default_rng(2).normal(0, 15, clean.shape), 0, 255).astype(np.uint8)
+    return Phantom(Stack(noisy, "ZYX"), truth, {}, clean)
+
+
+def impulse_phantom() -> Phantom:
+    """A smooth hill with noise and single bad pixels."""
+    y, x = np.mgrid[:64, :64]
+    clean = np.repeat((60 + 120 * np.exp(-((y - 32) ** 2 + (x - 32) ** 2) / 600))[None], 3, axis=0)
+    generator = np.random.default_rng(3)
+    noisy = clean + generator.normal(0, 12, clean.shape)
+    noisy[generator.random(clean.shape) < 0.02] = 255
+    return Phantom(Stack(np.clip(noisy, 0, 255).astype(np.uint8), "ZYX"), clean.astype(int), {}, clean)
+
+
+PHANTOMS = {"levels": levels_phantom, "discs": discs_phantom, "impulse": impulse_phantom}
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    """Dice overlap of two masks."""
+    return 2 * np.logical_and(first, second).sum() / (first.sum() + second.sum())
