@@ -13,7 +13,7 @@ from napari_segtool.core.params import FieldInfo, Params, describe
 from napari_segtool.ui._fields import Field, SwitchField, field_for
 from napari_segtool.ui._fold import Fold
 
-CAPTION_PX = 74
+CAPTION_PX = 80
 
 
 class ParamsForm(QWidget):

@@ -26,9 +26,11 @@ class FittingScroll(QScrollArea):
         inner = self.widget()
         if inner is None:
             return super().sizeHint()
-        width = max(self.width(), inner.minimumSizeHint().width())  # without the scroll bar, or it would never go away again
+        # As tall as the text is beside a scroll bar: Qt would else keep a bar that only the bar's own width calls for.
+        width = max(self.width() - self.verticalScrollBar().sizeHint().width(), inner.minimumSizeHint().width())
         height = inner.heightForWidth(width) if inner.hasHeightForWidth() else inner.sizeHint().height()
-        return QSize(inner.sizeHint().width(), height)
+        border = self.height() - self.maximumViewportSize().height()  # the theme's, which frameWidth does not know of
+        return QSize(inner.sizeHint().width(), height + border)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Ask for another height when the width changes, since text wraps."""
@@ -91,9 +93,10 @@ class EmptyPage(QWidget):
 def wrapping(label: QLabel, vertical: QSizePolicy.Policy = QSizePolicy.Policy.Preferred) -> QLabel:
     """Let a label wrap, take any width, and be as tall as its text then needs."""
     label.setWordWrap(True)
-    policy = QSizePolicy(QSizePolicy.Policy.Ignored, vertical)
+    policy = QSizePolicy(QSizePolicy.Policy.Expanding, vertical)
     policy.setHeightForWidth(True)  # a policy set anew forgets what setWordWrap had said
     label.setSizePolicy(policy)
+    label.setMinimumWidth(1)
     return label
 
 

@@ -49,7 +49,7 @@ class HistogramView(QWidget):
             self._set_marks(())
             self._set_lines(None)
 
-    def set_colours(self, text: str, background: str) -> None:
+    def set_colour(self, text: str) -> None:
         """Follow the theme."""
         self._text = text
         if self._plot is not None:
@@ -76,7 +76,7 @@ class HistogramView(QWidget):
         self._bars = pyqtgraph.BarGraphItem(x=[], height=[], width=1.0, pen=None, brush=self._fill)
         self._plot.addItem(self._bars)
         self._layout.addWidget(self._plot)
-        self.set_colours(self._text, "")
+        self.set_colour(self._text)
 
     def _draw(self) -> None:
         if self._wanted is None:

@@ -16,6 +16,7 @@ from napari_segtool.ui._frame import wrapping
 Kind = Literal["info", "good", "warning", "bad"]
 _MARKS: dict[Kind, str] = {"info": "", "good": "✓ ", "warning": "▲ ", "bad": "✕ "}
 _COLOURS: dict[Kind, str] = {"info": "", "good": "#009E73", "warning": "#E69F00", "bad": "#D55E00"}
+LINK_COLOURS = {"dark": "#56B4E9", "light": "#0072B2"}
 
 
 class MessageLine(QLabel):
@@ -33,6 +34,7 @@ class MessageLine(QLabel):
         self.setOpenExternalLinks(False)
         self.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)
         self.linkActivated.connect(self._act)
+        self._link_colour = LINK_COLOURS["dark"]
 
     def say(self, text: str, actions: Mapping[str, Callable[[], object]] | None = None, kind: Kind = "info") -> None:
         """Show ``text`` (lines are kept) and a link for each action."""
@@ -40,8 +42,13 @@ class MessageLine(QLabel):
         self.kind, self.plain = kind, text
         colour = f' style="color:{_COLOURS[kind]}"' if _COLOURS[kind] else ""
         body = html.escape(text).replace("\n", "<br>")
-        links = " ".join(f'<a href="{html.escape(name)}" style="color:#56B4E9">[{html.escape(name)}]</a>' for name in self._actions)
+        links = " ".join(f'<a href="{html.escape(name)}" style="color:{self._link_colour}">[{html.escape(name)}]</a>' for name in self._actions)
         self.setText(f"<b{colour}>{_MARKS[kind]}</b>{body} {links}" if text else "")
+
+    def set_theme(self, dark: bool) -> None:
+        """Take link colours that can be read on a dark or a light window."""
+        self._link_colour = LINK_COLOURS["dark" if dark else "light"]
+        self.say(self.plain, self._actions, self.kind)
 
     def clear(self) -> None:
         """Say nothing."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QDockWidget, QGridLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
@@ -24,7 +25,7 @@ from napari_segtool.ui._form import caption
 from napari_segtool.ui._frame import EmptyPage, FittingScroll, line, wrapping
 from napari_segtool.ui._jobs import Job, MakeSteps
 from napari_segtool.ui._layers import LayerCombo
-from napari_segtool.ui._message import DetailsDialog, Kind, MessageLine, full_text, plain_words
+from napari_segtool.ui._message import LINK_COLOURS, DetailsDialog, Kind, MessageLine, full_text, plain_words
 from napari_segtool.ui._open import ask_and_open, open_paths, sample_steps, show_sample
 from napari_segtool.ui._session import session_of, unwrapped
 
@@ -72,6 +73,7 @@ class Panel(QWidget):
         self._in_view = False
         self._followed: Layer | None = None
         self._details = ""
+        self._link_colour = LINK_COLOURS["dark"]
         self._on_result: Callable[[Any], object] | None = None
         self.setObjectName(f"segtool-{self.name}")
         self.setAcceptDrops(True)
@@ -113,6 +115,9 @@ class Panel(QWidget):
 
     def released(self) -> None:
         """The panel was closed for good, or the viewer closes: disconnect what the panel connected itself."""
+
+    def theme_changed(self, dark: bool, text_colour: str) -> None:
+        """The window's theme is now a dark or a light one; also called once after `build`."""
 
     def facts_of_labels(self, layer: LabelsLayer | None) -> str:
         """Return the facts line under the labels chooser."""
@@ -348,6 +353,7 @@ class Panel(QWidget):
         session.layers_changed.disconnect(self.reset_choices)
         session.closing.disconnect(self.release)
         self.viewer.dims.events.point.disconnect(self._plane_moved)
+        self.viewer.events.theme.disconnect(self._theme_changed)
         self.released()
 
     # making
@@ -423,6 +429,8 @@ class Panel(QWidget):
         session.layers_changed.connect(self.reset_choices)
         session.closing.connect(self.release)
         self.viewer.dims.events.point.connect(self._plane_moved)
+        self.viewer.events.theme.connect(self._theme_changed)
+        self._theme_changed()
 
     def _follow_image(self, layer: Image | None) -> None:
         self.image_combo.set_layer(layer)
@@ -461,10 +469,18 @@ class Panel(QWidget):
         try:
             stack = self.session.stack(layer)
         except SegtoolError as error:
-            self.facts.setText(f'{error.message} <a href="correct" style="color:#56B4E9">[Correct…]</a>')
+            self.facts.setText(f'{error.message} <a href="correct" style="color:{self._link_colour}">[Correct…]</a>')
             return
-        self.facts.setText(f'{stack_text(stack)} <a href="correct" style="color:#56B4E9">[Correct…]</a>')
+        self.facts.setText(f'{stack_text(stack)} <a href="correct" style="color:{self._link_colour}">[Correct…]</a>')
         self.facts.setToolTip(stack_details(stack))
+
+    def _theme_changed(self, event: Any = None) -> None:
+        theme = get_theme(self.viewer.theme)
+        dark = sum(theme.background.as_rgb_tuple()[:3]) < 3 * 128
+        self._link_colour = LINK_COLOURS["dark" if dark else "light"]
+        self.message.set_theme(dark)
+        self._show_facts(self.image)
+        self.theme_changed(dark, theme.text.as_hex())
 
     def _show_label_facts(self) -> None:
         if self.labels_combo is not None:

@@ -69,8 +69,6 @@ class SegmentPanel(Panel):
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._ask)
         self.viewer.layers.events.removed.connect(self._layer_removed)
-        self.viewer.events.theme.connect(self._theme_changed)
-        self._theme_changed()
         self._show_form()
 
     # hooks of the frame
@@ -116,7 +114,6 @@ class SegmentPanel(Panel):
     def released(self) -> None:
         """Disconnect."""
         self.viewer.layers.events.removed.disconnect(self._layer_removed)
-        self.viewer.events.theme.disconnect(self._theme_changed)
         self.seeds.release()
 
     # settings
@@ -277,8 +274,6 @@ class SegmentPanel(Panel):
         self.done(f"Labels in layer “{layer.name}”: {what}.", self.links_to("export", "annotate", "train"))
         return None
 
-    def _theme_changed(self, event: Any = None) -> None:
-        from napari.utils.theme import get_theme
-
-        theme = get_theme(self.viewer.theme)
-        self.histogram.set_colours(theme.text.as_hex(), theme.background.as_hex())
+    def theme_changed(self, dark: bool, text_colour: str) -> None:
+        """Draw the axis of the histogram in the colour of text."""
+        self.histogram.set_colour(text_colour)
