@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="setting of the learner")
     parser.add_argument("--learner", default="unet")
+    parser.add_argument("--threads", type=int, default=0, help="processor cores; 0 for all")
     parser.add_argument("--keep", default="", help="folder to keep the runs in")
     options = parser.parse_args()
     settings = dict(item.split("=", 1) for item in options.set)
@@ -167,7 +168,7 @@ def main() -> None:
             entry = LEARNERS.get(options.learner)
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(options.keep or place) / f"{task}-{seed}-{time.time():.0f}"
-                begun = time.time()
+                begun, worked = time.time(), time.process_time()
                 run = create_run(
                     folder,
                     [(stack, marks)],
@@ -178,16 +179,17 @@ def main() -> None:
                     steps=options.steps,
                     seed=seed,
                     device="cpu",
+                    threads=options.threads,
                 )
                 bundle = drain(entry.function(run))
-                took = time.time() - begun
+                took, worked = time.time() - begun, time.process_time() - worked
                 facts = {"plain": score(task, probabilities(folder, images, False), truth), "mirrored": score(task, probabilities(folder, images, True), truth)}
             trained = bundle.card["trained"]
             end = [event for event in run.events()[0] if event["kind"] == "done"] if options.keep else []
             steps = end[-1]["step"] if end else trained["steps"]
             text = " | ".join(f"{name} " + " ".join(f"{key} {value:.4f}" for key, value in scores.items()) for name, scores in facts.items())
             print(
-                f"{task} seed {seed} {options.set} {took:.0f} s, {steps} steps (kept {trained['steps']}), held-out Dice {bundle.card['scores']['dice']:.4f}: {text}",
+                f"{task} seed {seed} {options.set} {took:.0f} s ({worked:.0f} s of processor), {steps} steps (kept {trained['steps']}), held-out Dice {bundle.card['scores']['dice']:.4f}: {text}",
                 flush=True,
             )
 
