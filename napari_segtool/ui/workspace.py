@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QTabBar, QTabWidget
 
-from napari_segtool.ui._session import unwrapped
+from napari_segtool.ui._session import session_of, unwrapped
 
 DISPLAY_NAME = "SegTool"
 WIDTH_PX = 360
@@ -37,12 +37,26 @@ PANELS = (
     PanelEntry("annotate", "Annotate", "Paint examples of each class"),
     PanelEntry("segment", "Segment", "Segment without learning"),
     PanelEntry("train", "Train", "Learn from paint or masks"),
+    PanelEntry("predict", "Predict", "Use a model"),
+    PanelEntry("explain", "Explain", "See which pixels decided"),
     PanelEntry("export", "Export", "Write the result to a file"),
 )
 """The panels in the order of work; each has a command of the same name in the manifest."""
 
 
+STRIP = PanelEntry("start", "Workspace", "The order of work")
+"""The strip at the top; a command of its own, so that the Plugins menu opens the workspace."""
+
+
 def open_workspace(viewer: Any) -> None:
+    """Open all panels as tabs at the right, and the strip that names the order of work unless the user has closed it."""
+    viewer = unwrapped(viewer)
+    open_panels(viewer)
+    if not session_of(viewer).memory.recall("workspace").get("strip_closed"):
+        _widget(viewer, STRIP)
+
+
+def open_panels(viewer: Any) -> None:
     """Open all panels as tabs at the right, or bring back those that are hidden, and raise the first."""
     viewer = unwrapped(viewer)
     window = viewer.window._qt_window
@@ -73,6 +87,11 @@ def show_panel(viewer: Any, name: str) -> Any:
     return dock.widget()
 
 
+def panels_open(viewer: Any) -> bool:
+    """True if all panels of the workspace are open."""
+    return all(panel_of(viewer, entry.name) is not None for entry in PANELS)
+
+
 def panel_of(viewer: Any, name: str) -> Any | None:
     """Return the panel called ``name`` if it is open."""
     entry = next(entry for entry in PANELS if entry.name == name)
@@ -81,18 +100,22 @@ def panel_of(viewer: Any, name: str) -> Any | None:
 
 def _dock(viewer: Any, entry: PanelEntry, panels: tuple[PanelEntry, ...]) -> QDockWidget:
     """Return the panel's dock, opened through napari's command registry so that the menus toggle the same one."""
-    widget = viewer.window.dock_widgets.get(entry.dock_name)
-    if widget is None:
+    fresh = entry.dock_name not in viewer.window.dock_widgets
+    dock = _dock_of(_widget(viewer, entry))
+    if fresh:
+        dock.setWindowTitle(entry.title)  # the tab's text; six names with "(SegTool)" would not fit
+        _join(viewer, dock, panels)
+    dock.show()
+    return dock
+
+
+def _widget(viewer: Any, entry: PanelEntry) -> Any:
+    """Return the widget of a command of ours, which is run if it has not been yet."""
+    if entry.dock_name not in viewer.window.dock_widgets:
         from napari._app_model import get_app_model
 
         get_app_model().commands.execute_command(entry.command).result()
-        widget = viewer.window.dock_widgets[entry.dock_name]
-        dock = _dock_of(widget)
-        dock.setWindowTitle(entry.title)  # the tab's text; six names with "(SegTool)" would not fit
-        _join(viewer, dock, panels)
-    dock = _dock_of(widget)
-    dock.show()
-    return dock
+    return viewer.window.dock_widgets[entry.dock_name]
 
 
 def _dock_of(widget: Any) -> QDockWidget:
@@ -112,6 +135,3 @@ def _join(viewer: Any, dock: QDockWidget, panels: tuple[PanelEntry, ...]) -> Non
             break
     for bar in window.findChildren(QTabBar):
         bar.setExpanding(False)
-
-
-__all__ = ["PANELS", "PanelEntry", "open_workspace", "open_workspace_command", "panel_of", "show_panel"]
