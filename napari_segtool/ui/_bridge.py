@@ -205,8 +205,12 @@ def class_colormap(values: Iterable[int], hidden: Collection[int] = ()) -> Direc
     return DirectLabelColormap(color_dict=colours)
 
 
-def add_labels(viewer: Any, segmentation: Segmentation, like: Layer, name: str, *, source: Layer | None = None) -> LabelsLayer:
+def add_labels(
+    viewer: Any, segmentation: Segmentation, like: Layer, name: str, *, source: Layer | None = None, placement: dict[str, Any] | None = None
+) -> LabelsLayer:
     """Show a segmentation over the layer ``like``; the same layer is updated when it runs again.
+
+    ``placement`` is where it lies, for a part of the image; as `placement_of` for all of it.
 
     A layer of that name that the user has edited since is left alone and a new one is made. The recipe, class names and
     axes go into the layer's metadata, so that they are written with it.

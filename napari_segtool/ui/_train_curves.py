@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWi
 
 from napari_segtool.ui._train_history import History
 
-HEIGHT_PX = 190
+HEIGHT_PX = 170
 LOSS, CHECK, DICE = "#999999", "#E69F00", "#56B4E9"
 _PLACEHOLDER = "The curves appear here while it learns: the loss should fall, the Dice should rise."
 
@@ -38,7 +38,7 @@ class Curves(QWidget):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setWordWrap(True)
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.legend.setFixedHeight(2 * self.legend.fontMetrics().lineSpacing() + 4)
+        self.legend.setFixedHeight(2 * self.legend.fontMetrics().height() + 8)
         self.legend.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._stack = QStackedWidget()
         self._stack.setFixedHeight(HEIGHT_PX)
@@ -93,6 +93,7 @@ class _Plot:
         self.widget.hideButtons()
         self.widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._left = self.widget.getPlotItem()
+        self._left.layout.setContentsMargins(0, 8, 0, 0)  # the uppermost numbers stick out
         self._left.showAxis("right")
         self._right = pyqtgraph.ViewBox(enableMenu=False)
         self._right.setMouseEnabled(False, False)
@@ -167,7 +168,7 @@ def _legend(runs: Sequence[tuple[str, History]]) -> str:
     history = runs[0][1]
     if math.isnan(history.best_dice):
         return f"{line}<br>{html.escape(_short(runs[0][0], 44))}"
-    return f"{line}<br>best Dice {history.best_dice:.3f} at step {history.best_step} (dotted line)"
+    return f"{line}<br>best: Dice {history.best_dice:.3f} at step {history.best_step} (dotted line)"
 
 
 def _short(title: str, most: int = 20) -> str:

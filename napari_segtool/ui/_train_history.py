@@ -59,10 +59,9 @@ class History:
         Training loss; NaN where it was not a number.
     checked, check_losses, dices
         Step, loss and mean Dice of each validation.
-    class_dices
-        Dice of each class at the latest validation, by name.
-    best_step, best_dice
-        Where the Dice was best; NaN before the first validation.
+    best_step, best_dice, class_dices
+        Step, mean Dice and Dice of each class by name of the weights that are kept; NaN before the first validation. Of
+        weights that are equally good the latest are kept.
     phase
         ``"new"`` before the training has begun, ``"learning"``, or how it ended: one of `ENDS`.
     """
@@ -106,7 +105,6 @@ class History:
         del self.steps[keep:], self.losses[keep:]
         keep = sum(step <= self.step for step in self.checked)
         del self.checked[keep:], self.check_losses[keep:], self.dices[keep:]
-        self._find_best()
         self.device = str(event.get("device", ""))
         self.plan = _plan_text(event)
 
@@ -125,8 +123,9 @@ class History:
         self.checked.append(self.step)
         self.check_losses.append(_number(event.get("loss")))
         self.dices.append(_number(event.get("dice")))
-        self.class_dices = {str(name): _number(dice) for name, dice in (event.get("classes") or {}).items()}
-        self._find_best()
+        if event.get("kept", True):
+            self.best_step, self.best_dice = self.step, self.dices[-1]
+            self.class_dices = {str(name): _number(dice) for name, dice in (event.get("classes") or {}).items()}
 
     def _take_message(self, event: Mapping[str, Any]) -> None:
         self.messages.append(str(event.get("text", "")))
@@ -149,10 +148,6 @@ class History:
     def _at(self, event: Mapping[str, Any]) -> None:
         self.step = int(event.get("step") or self.step)
         self.seconds = _number(event.get("seconds"), self.seconds)
-
-    def _find_best(self) -> None:
-        scored = [(dice, step) for step, dice in zip(self.checked, self.dices, strict=True) if not math.isnan(dice)]
-        self.best_dice, self.best_step = max(scored, key=lambda pair: pair[0]) if scored else (math.nan, 0)
 
 
 def read_history(folder: Path) -> History:

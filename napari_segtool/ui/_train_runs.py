@@ -90,13 +90,23 @@ class RunList(QWidget):
                 for column, text in enumerate(_cells(card)):
                     item = QTableWidgetItem(text)
                     item.setToolTip(_details(card))
-                    if column == 0:
-                        item.setData(Qt.ItemDataRole.UserRole, card.title)
-                    else:
+                    if column:
                         item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
                         item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                     self.table.setItem(row, column, item)
         self.choose([folder for folder in self._order if self.card(folder) is not None])
+
+    def update_card(self, card: RunCard) -> None:
+        """Bring one line up to date."""
+        row = next((row for row, each in enumerate(self._cards) if each.folder == card.folder), -1)
+        if row < 0 or card == self._cards[row] or self.table.state() == QAbstractItemView.State.EditingState:
+            return
+        self._cards = (*self._cards[:row], card, *self._cards[row + 1 :])
+        with signals_blocked(self.table):
+            for column, text in enumerate(_cells(card)):
+                self.table.item(row, column).setText(text)
+                self.table.item(row, column).setToolTip(_details(card))
+        self._enable()
 
     def choose(self, folders: Sequence[Path]) -> None:
         """Choose these runs, without saying so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSpinBox, QVBoxLayout, QWidget
 
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.progress import Progress
@@ -90,21 +91,27 @@ class TrainPanel(Panel):
         self.learner.chosen.connect(self._learner_chosen)
         self.budget = Budget()
         self.device = DeviceCombo(self.session)
-        below = form_layout()
-        _add(below, "Learner", self.learner)
-        _add(below, "Time", self.budget)
-        _add(below, "Device", self.device)
+        self.plan = QLabel()
+        self.plan.setWordWrap(True)
+        self.plan.setToolTip("What the training will do, in short.")
+        self.advanced = Fold("Advanced")
         self._form_place = QVBoxLayout()
+        self.advanced.setContentLayout(self._form_place)
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("Seed of all random numbers: where the weights begin, and which patches are drawn.")
         guard_wheel(self.seed)
         self.form: ParamsForm | None = None
         self._values: dict[str, dict[str, Any]] = {}
+        _add(rows, "Learner", self.learner)
+        _add(rows, "Time", self.budget)
+        _add(rows, "Device", self.device)
         self.body.addLayout(rows)
         self.body.addWidget(self.more)
-        self.body.addLayout(below)
-        self.body.addLayout(self._form_place)
+        self.body.addWidget(self.advanced)
+        self.body.addWidget(self.plan)
+        self.learner.summary.setMinimumHeight(3 * self.learner.summary.fontMetrics().lineSpacing() + 2)
+        self.budget.edited.connect(self._show_plan)
 
     def _make_below(self) -> None:
         self.stop_button = QPushButton("Stop and keep")
@@ -131,6 +138,7 @@ class TrainPanel(Panel):
         self.runs.delete_wanted.connect(self._ask_delete)
         self.runs.predict_wanted.connect(self._predict)
         self._below = QWidget()
+        self._below.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         inside = QVBoxLayout(self._below)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(6)
@@ -154,20 +162,18 @@ class TrainPanel(Panel):
         self.preview.setChecked(bool(kept.get("preview", True)))
         self.desk.set_previewing(self.preview.isChecked())
         self._make_form()
-        if self.form is not None:
-            self.form.fold.unfold(bool(kept.get("unfolded", False)))
+        self.advanced.unfold(bool(kept.get("unfolded", False)))
 
     def _keep(self) -> None:
         if self.form is not None:
             self._values[self._form_of] = self.form.values()
-        unfolded = self.form is not None and self.form.fold.unfolded
         self.remember(
             learner=self._learner_name(),
             params=self._values,
             device=self.device.device(),
             seed=self.seed.value(),
             preview=self.preview.isChecked(),
-            unfolded=unfolded,
+            unfolded=self.advanced.unfolded,
             **self.budget.record(),
         )
 
@@ -188,13 +194,29 @@ class TrainPanel(Panel):
         self._form_of = entry.name
         self.form = ParamsForm(entry.params)
         self.form.set_values(self._values.get(entry.name, {}))
-        folded = self.form.fold.content.layout()
-        _add(folded, "Seed", self.seed)
+        _add(self.form.fold.content.layout(), "Seed", self.seed)
+        self.form.fold.button.hide()  # all of it is folded already, under our own heading
+        self.form.fold.unfold()
         self.form.fold.show()
+        self.form.fold.content.layout().setContentsMargins(0, 0, 0, 0)
+        self.form.changed.connect(self._show_plan)
         self._form_place.addWidget(self.form)
+        self._show_plan()
 
     def _learner_chosen(self, _: str) -> None:
         self._make_form()
+
+    def _show_plan(self, _: str = "") -> None:
+        values = self.form.values() if self.form is not None else {}
+        images = 1 + len(self.others.pairs())
+        patch, kind = values.get("patch_px"), values.get("dimensions", "")
+        parts = [
+            f"{kind} patches {patch}×{patch}".strip() if patch else "",
+            f"batch {values['batch']}" if "batch" in values else "",
+            f"{self.budget.minutes:g} min" if self.budget.minutes else f"{self.budget.steps} steps",
+            f"from {images} images" if images > 1 else "",
+        ]
+        self.plan.setText("Plan: " + ", ".join(part for part in parts if part))
 
     def _meaning_chosen(self, _: int) -> None:
         if self.labels is not None:
@@ -204,6 +226,7 @@ class TrainPanel(Panel):
     def _others_changed(self) -> None:
         count = len(self.others.pairs())
         self.more.set_title(f"Also learn from other images ({count})" if count else "Also learn from other images")
+        self._show_plan()
 
     def _preview_clicked(self, on: bool) -> None:
         self.desk.set_previewing(on)
@@ -263,6 +286,8 @@ class TrainPanel(Panel):
         return self.session.paint_text() if self.meaning.currentData() == "paint" else mask_text(layer, self.session.paint.counts)
 
     def _marks_changed(self) -> None:
+        if self.message.kind == "warning" and self.state == "ready":
+            self.message.clear()  # what was missing may be there now
         if self.labels is not None:
             self.meaning.setCurrentIndex(self.meaning.findData(guess_labels_are(self.labels, self.session.paint.counts)))
         self._show_label_facts()
@@ -355,6 +380,13 @@ class TrainPanel(Panel):
             self._show_state(history)
         if not self._chosen or self.desk.folder in self._chosen:
             self._show_curves()
+        self._update_line()
+
+    def _update_line(self) -> None:
+        history, folder = self.desk.history, self.desk.folder
+        card = self.runs.card(folder) if folder is not None else None
+        if card is not None and self.desk.busy:
+            self.runs.update_card(replace(card, state="training", dice=history.best_dice, seconds=history.seconds, step=history.step))
 
     def _show_state(self, history: History) -> None:
         if history.phase == "new":
@@ -432,6 +464,7 @@ class TrainPanel(Panel):
     def _show_runs(self) -> None:
         self._histories.clear()
         self.runs.show_cards(self.desk.cards)
+        self._update_line()
         self._show_below()
 
     def _rename(self, folder: Path, title: str) -> None:
