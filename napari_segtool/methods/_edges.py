@@ -65,10 +65,11 @@ def edges(grey: NDArray[Any], strongest: float, low: float, high: float) -> Mask
 
 
 def enclosed_regions(lines: Mask, *, gap_px: int, smallest_px: int, cut_regions: bool) -> NDArray[Any]:
-    """Number the regions that closed edges enclose.
+    """Number the regions that lines enclose.
 
-    Gaps of up to ``gap_px`` are closed first. A line pixel joins the one region it touches, so that a region reaches its outline;
-    lines that part two regions stay 0.
+    The lines are thickened until gaps of up to ``gap_px`` are closed; what is left between them are the regions, which then
+    grow back to the lines (places narrower than a gap are no region of their own). A line pixel joins the one region it touches,
+    so that a region reaches its outline; lines that part two regions stay 0.
 
     Parameters
     ----------
@@ -88,31 +89,42 @@ def enclosed_regions(lines: Mask, *, gap_px: int, smallest_px: int, cut_regions:
     """
     import cv2
 
-    closed = lines.astype(np.uint8)
-    if gap_px:
-        size = gap_px + 1
-        padded = cv2.copyMakeBorder(closed, size, size, size, size, cv2.BORDER_REPLICATE)  # so that nothing is closed against the border
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size | 1, size | 1))
-        closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[size:-size, size:-size]
-    count, numbered, facts, _ = cv2.connectedComponentsWithStats((closed == 0).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
-    kept = np.ones(count, bool)
+    reach = (gap_px + 1) // 2
+    thick = lines.astype(np.uint8)
+    if reach:
+        y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+        thick = cv2.dilate(thick, (y * y + x * x <= reach * reach).astype(np.uint8))
+    numbered = cv2.connectedComponents((thick == 0).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)[1]
+    grown = _grown_to_lines(numbered.astype(np.float32), lines, 2 * reach).astype(np.int32)
+    areas = np.bincount(grown.ravel())
+    kept = areas >= smallest_px
     kept[0] = False
     if not cut_regions:
-        kept[np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])] = False
-    kept &= facts[:, cv2.CC_STAT_AREA] >= smallest_px
-    regions = (np.cumsum(kept) * kept)[numbered].astype(np.float32)
-    return _grown_onto_lines(regions, numbered, kept).astype(smallest_dtype(int(kept.sum())))
+        kept[np.concatenate([grown[0], grown[-1], grown[:, 0], grown[:, -1]])] = False
+    regions = (np.cumsum(kept) * kept)[grown].astype(np.float32)
+    return _joined_by_lines(regions, grown == 0).astype(smallest_dtype(int(kept.sum())))
 
 
-def _grown_onto_lines(regions: NDArray[np.float32], numbered: NDArray[np.int32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Give each line pixel to the one region among its eight neighbours, if there is only one; any depth of line."""
+def _grown_to_lines(regions: NDArray[np.float32], lines: Mask, steps: int) -> NDArray[np.float32]:
+    """Let regions grow by 4-neighbours, which cannot pass an 8-connected line, over what is no line."""
+    import cv2
+
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    for _ in range(steps):
+        free = (regions == 0) & ~lines
+        if not free.any():
+            break
+        regions = np.where(free, cv2.dilate(regions, cross, borderType=cv2.BORDER_CONSTANT, borderValue=0), regions)
+    return regions
+
+
+def _joined_by_lines(regions: NDArray[np.float32], line: Mask) -> NDArray[np.float32]:
+    """Give each line pixel to the one region among its eight neighbours, if there is only one and it shares a side."""
     import cv2
 
     square, cross = np.ones((3, 3), np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    line = numbered == 0
-    reach = cv2.dilate(regions, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    near = cv2.dilate(regions, cross, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    nothing = np.float32(len(kept) + 1)
+    beside = cv2.dilate(regions, cross, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    largest = cv2.dilate(regions, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    nothing = np.float32(regions.max(initial=0) + 1)
     least = cv2.erode(np.where(regions > 0, regions, nothing), square, borderType=cv2.BORDER_CONSTANT, borderValue=float(nothing))
-    joins = line & (near > 0) & (reach == least)
-    return np.where(joins, near, regions)
+    return np.where(line & (beside > 0) & (largest == least), beside, regions)

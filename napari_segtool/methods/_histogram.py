@@ -105,8 +105,8 @@ def _counted(stack: Stack, grey: Grey) -> Steps[Histogram]:
         lowest, highest = yield from _extent(stack, grey)
     if 0 in stack.shape or not lowest <= highest:
         raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
-        if dtype.kind == "f" and highest - lowest <= _ROUNDING * np.finfo(dtype).eps * max(abs(lowest), abs(highest)):
-            highest = lowest  # what smoothing leaves of a constant picture is no contrast
+    if dtype.kind == "f" and highest - lowest <= _ROUNDING * np.finfo(dtype).eps * max(abs(lowest), abs(highest)):
+        highest = lowest  # what smoothing leaves of a constant picture is no contrast
     bins = int(highest - lowest) + 1 if dtype.kind != "f" and highest - lowest < BINS else BINS
     step = 1.0 if dtype.kind != "f" and highest - lowest < BINS else (highest - lowest) / (BINS - 1) or 1.0
     counts = np.zeros(bins, np.int64)
