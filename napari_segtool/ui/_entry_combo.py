@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QStandardItem, QStandardItemModel
-from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QSizePolicy, QWidget
 
 from napari_segtool.core.registry import Entry
 from napari_segtool.ui._fields import guard_wheel
+from napari_segtool.ui._form import caption
 from napari_segtool.ui._frame import wrapping
 
 
@@ -22,12 +23,14 @@ class EntryCombo(QWidget):
         What can be chosen.
     families
         Order of the families; others follow by name.
+    title
+        Caption in front of the box ("Method"), in the column of the panel's other captions; empty for none.
     """
 
     chosen = Signal(str)
     """Name of the entry the user has just chosen."""
 
-    def __init__(self, entries: Iterable[Entry], families: tuple[str, ...] = (), parent: QWidget | None = None) -> None:
+    def __init__(self, entries: Iterable[Entry], families: tuple[str, ...] = (), title: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.entries = {entry.name: entry for entry in entries}
         self.box = QComboBox()
@@ -38,11 +41,16 @@ class EntryCombo(QWidget):
         self.summary = wrapping(QLabel())
         self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing() + 2)
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        layout = QVBoxLayout(self)
+        layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.box)
-        layout.addWidget(self.summary)
+        layout.setHorizontalSpacing(8)
+        layout.setVerticalSpacing(2)
+        layout.setColumnStretch(1, 1)
+        if title:
+            self.box.setAccessibleName(title)
+            layout.addWidget(caption(title), 0, 0)
+        layout.addWidget(self.box, 0, 1)
+        layout.addWidget(self.summary, 1, 1)
         self.setFocusProxy(self.box)
         model = QStandardItemModel(self.box)
         known = {entry.family for entry in self.entries.values()}

@@ -73,7 +73,7 @@ class NumberField(Field):
         self.box.setKeyboardTracking(False)
         self.box.setSuffix(f" {info.unit}" if info.unit else "")
         self.box.setToolTip(info.help)
-        self.box.setMinimumWidth(104)
+        self.box.setMinimumWidth(118)
         self.slider: QSlider | None = None
         guard_wheel(self.box)
         if slides(info):

@@ -15,7 +15,7 @@ from napari_segtool.core.registry import METHODS, Entry
 from napari_segtool.core.result import Segmentation
 from napari_segtool.ui._bridge import add_labels
 from napari_segtool.ui._entry_combo import EntryCombo
-from napari_segtool.ui._form import ParamsForm, caption, form_layout
+from napari_segtool.ui._form import ParamsForm
 from napari_segtool.ui._histogram import HistogramView
 from napari_segtool.ui._jobs import LatestJob
 from napari_segtool.ui._panel import Panel
@@ -37,11 +37,9 @@ class SegmentPanel(Panel):
     def build(self) -> None:
         """Method chooser, histogram, seeds, form and preview switch."""
         remembered = self.recall()
-        self.chooser = EntryCombo(METHODS, FAMILIES)
+        self.chooser = EntryCombo(METHODS, FAMILIES, "Method")
         self.chooser.choose(str(remembered.get("method", "otsu")))
         self.chooser.chosen.connect(self._method_chosen)
-        top = form_layout()
-        top.addRow(caption("Method"), self.chooser)
         self.histogram = HistogramView()
         self.histogram.dragged.connect(self._line_dragged)
         self.seeds = SeedLayer(self.viewer, self)
@@ -53,7 +51,7 @@ class SegmentPanel(Panel):
         self.preview_switch.setToolTip("Show at once what the settings do to the slice you see.")
         self.preview_switch.setChecked(bool(remembered.get("preview", True)))
         self.preview_switch.clicked.connect(self._preview_switched)
-        self.body.addLayout(top)
+        self.body.addWidget(self.chooser)
         self.body.addWidget(self.histogram)
         self.body.addWidget(self.seed_controls)
         self.body.addWidget(self._place)

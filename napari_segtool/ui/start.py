@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from napari.settings import get_settings
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from napari_segtool.ui._open import ask_and_open
@@ -33,9 +34,11 @@ class StartStrip(QWidget):
 
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        from napari_segtool.ui.workspace import PANELS
+        from napari_segtool.ui.workspace import PANELS, STRIP
 
         self.viewer = unwrapped(napari_viewer)
+        # Where napari is about to dock it: at the right it would push the panels aside. A place the user chose is kept.
+        get_settings().application.plugin_widget_positions.setdefault(STRIP.dock_name, "top")
         self.memory = session_of(self.viewer).memory
         self._dock: QDockWidget | None = None
         there = {entry.name for entry in PANELS}
@@ -68,7 +71,7 @@ class StartStrip(QWidget):
         self._timer.timeout.connect(self._settle)
 
     def event(self, event: QEvent) -> bool:
-        """Settle at the top once docked; remember when the user closes it."""
+        """Open the panels once docked; remember when the user closes the strip."""
         if event.type() == QEvent.Type.ParentChange:
             parent = self.parent()
             if isinstance(parent, QDockWidget):
@@ -83,9 +86,6 @@ class StartStrip(QWidget):
         from napari_segtool.ui.workspace import open_panels, panels_open
 
         if self._dock is not None:
-            window = self.viewer.window._qt_window
-            if window.dockWidgetArea(self._dock) != Qt.DockWidgetArea.TopDockWidgetArea:
-                window.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, self._dock)
             self.memory.remember(MEMORY, {"strip_closed": False})
         if not panels_open(self.viewer):
             open_panels(self.viewer)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QTabBar, QTabWidget
 
 from napari_segtool.ui._session import session_of, unwrapped
@@ -51,9 +52,9 @@ STRIP = PanelEntry("start", "Workspace", "The order of work")
 def open_workspace(viewer: Any) -> None:
     """Open all panels as tabs at the right, and the strip that names the order of work unless the user has closed it."""
     viewer = unwrapped(viewer)
-    open_panels(viewer)
     if not session_of(viewer).memory.recall("workspace").get("strip_closed"):
         _widget(viewer, STRIP)
+    open_panels(viewer)
 
 
 def open_panels(viewer: Any) -> None:
@@ -64,6 +65,7 @@ def open_panels(viewer: Any) -> None:
     for dock in docks[1:]:
         if dock not in window.tabifiedDockWidgets(docks[0]):
             window.tabifyDockWidget(docks[0], dock)
+    QTimer.singleShot(0, partial(_narrow_tabs, window))
     window.setTabPosition(Qt.DockWidgetArea.RightDockWidgetArea, QTabWidget.TabPosition.North)
     window.resizeDocks([docks[0]], [WIDTH_PX], Qt.Orientation.Horizontal)
     docks[0].show()
@@ -133,5 +135,14 @@ def _join(viewer: Any, dock: QDockWidget, panels: tuple[PanelEntry, ...]) -> Non
         if widget is not None and _dock_of(widget) is not dock and not _dock_of(widget).isFloating():
             window.tabifyDockWidget(_dock_of(widget), dock)
             break
+    QTimer.singleShot(0, partial(_narrow_tabs, window))
+
+
+def _narrow_tabs(window: Any) -> None:
+    """Make six names fit into the width of the panels, instead of cutting each of them."""
+    ours = {entry.title for entry in PANELS}
     for bar in window.findChildren(QTabBar):
-        bar.setExpanding(False)
+        if ours & {bar.tabText(i) for i in range(bar.count())}:
+            bar.setExpanding(False)
+            bar.setElideMode(Qt.TextElideMode.ElideNone)
+            bar.setStyleSheet("QTabBar::tab { padding: 3px 3px; }")
