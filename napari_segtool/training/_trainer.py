@@ -187,11 +187,13 @@ class Trainer:
         """Go back to the state of a checkpoint."""
         for prefix, network in (("network.", self.network), ("average.", self.average)):
             network.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in checkpoint.tensors.items() if name.startswith(prefix)})
+        weights = list(self.network.parameters())
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in checkpoint.tensors.items():
             if name.startswith("optimizer."):
                 _, index, moment = name.split(".")
-                state.setdefault(int(index), {})[moment] = tensor
+                like = weights[int(index)]  # the fused optimiser walks memory: moments must lie as their weights do
+                state.setdefault(int(index), {})[moment] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.step = checkpoint.step
         self.batch, self.precision = int(checkpoint.facts["batch"]), str(checkpoint.facts["precision"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,9 +79,6 @@ def sole_trainer(folder: Path) -> Iterator[None]:
     with file:
         if not _lock(file):
             raise ModelError(f"The run {folder} is being trained by another process.", hint="Stop that one first, or wait for it.")
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
         yield
 
 
