@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_segtool.core.errors import ParameterError
-from napari_segtool.nets._forward import Forward
+from napari_segtool.nets._forward import Forward, flushed_denormals
 
 _SILENT = (nn.Identity, nn.ModuleList, nn.Dropout, nn.Dropout2d, nn.Dropout3d)
 
@@ -35,7 +35,8 @@ def named_layers(forward: Forward) -> dict[str, tuple[int, ...]]:
 
     hooks = [module.register_forward_hook(note) for module in names]
     try:
-        forward.logits(torch.zeros(1, forward.channels, *sides))
+        with torch.no_grad(), flushed_denormals():
+            forward.differentiable(torch.zeros(1, forward.channels, *sides))
     finally:
         for hook in hooks:
             hook.remove()

@@ -63,7 +63,7 @@ class Canvas:
             depths = [(k, z) for k, z in enumerate(range(box[0].start, box[0].stop)) if z in self._wanted.along("Z")]
             if not depths:
                 return
-        self._write(self._labels, scene, box, depths, self._values[scores.argmax(0).to(torch.uint8 if len(self._values) < 256 else torch.int32).cpu().numpy()])
+        self._write(self._labels, scene, box, depths, self._values[winners(scores).cpu().numpy()])
         if self._probabilities is not None:
             self._write(self._probabilities, scene, box, depths, scores.cpu().numpy())
         if self._uncertainty is not None:
@@ -82,3 +82,18 @@ class Canvas:
         for k, z in depths:
             plane = values if k is None else values[..., k, :, :]
             self._wanted.put(target, self._scenes.plane_index(scene, z), plane, box[-2], box[-1])
+
+
+def winners(scores: Tensor) -> Tensor:
+    """Return the index of the largest of ``(K, …)`` scores, the first where some are equal.
+
+    Class by class: `torch.argmax` over a short axis takes longer on a CPU than a small network does.
+    """
+    best = scores[0].clone()
+    index = torch.zeros_like(best, dtype=torch.uint8 if len(scores) <= 256 else torch.int32)
+    for k in range(1, len(scores)):
+        better = scores[k] > best
+        index.masked_fill_(better, k)
+        if k + 1 < len(scores):
+            torch.maximum(best, scores[k], out=best)
+    return index

@@ -25,10 +25,14 @@ class Turn:
 
     def apply(self, batch: Tensor) -> Tensor:
         """Mirror and turn."""
+        if self == Turn():
+            return batch
         return torch.rot90(batch.flip(-1) if self.flip else batch, self.quarters, (-2, -1))
 
     def undo(self, batch: Tensor) -> Tensor:
         """Turn back and mirror back."""
+        if self == Turn():
+            return batch
         turned = torch.rot90(batch, -self.quarters, (-2, -1))
         return turned.flip(-1) if self.flip else turned
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import itertools
 import math
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_segtool.core.errors import DeviceError, ParameterError
+from napari_segtool.nets._fuse import fold_batchnorm, fuse_relu
+from napari_segtool.nets._precision import bfloat16_pays
 from napari_segtool.nets._reach import input_channels, network_multiple, receptive_halo, spatial_dimensions
 
-__all__ = ["Forward", "flushed_denormals", "fold_batchnorm", "out_of_memory", "receptive_halo", "resolve_device"]
+__all__ = ["Forward", "flushed_denormals", "out_of_memory", "receptive_halo", "resolve_device"]
 
-_BATCHNORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 _MEGABYTE = 1 << 20
-_TILE_S = 0.5
-"""Seconds one forward pass may take: work is cancelled between two of them."""
+_TILE_S, _TOO_SLOW_S = 0.5, 2.0
+"""Seconds a forward pass should take, and should not: work is cancelled between two of them."""
+_CPU_PRODUCTS = {"float32": 40e9, "bfloat16": 100e9}
+"""Multiplications of one pass: about half a second of two cores."""
 _AGREEMENT = 0.05
 """Largest relative difference of bfloat16 logits from float32 ones at which bfloat16 is still chosen by itself."""
 
@@ -88,21 +90,6 @@ def flushed_denormals() -> Iterator[None]:
             torch.set_flush_denormal(False)
 
 
-def fold_batchnorm(network: nn.Module) -> nn.Module:
-    """Return a copy for evaluation in which each BatchNorm that follows a convolution in a Sequential is part of it."""
-    folded = copy.deepcopy(network).eval().requires_grad_(False)
-    for parent in folded.modules():
-        if not isinstance(parent, nn.Sequential):
-            continue
-        names = list(parent._modules)
-        for before, after in itertools.pairwise(names):
-            conv, norm = parent._modules[before], parent._modules[after]
-            if isinstance(conv, nn.Conv2d | nn.Conv3d) and isinstance(norm, _BATCHNORMS) and norm.running_mean is not None:
-                parent._modules[before] = fuse_conv_bn_eval(conv, norm).requires_grad_(False)
-                parent._modules[after] = nn.Identity()
-    return folded
-
-
 class Forward:
     """A network ready to be asked, on its device and in its number format; the given network is left alone.
 
@@ -113,8 +100,8 @@ class Forward:
     device
         As `resolve_device` takes it.
     precision
-        "float32", "bfloat16", or "auto": bfloat16 where the hardware has it, a quick timing of both says that it is
-        faster, and both agree.
+        "float32", "bfloat16", or "auto": bfloat16 where it pays on this machine (see `bfloat16_pays`) and the logits of
+        this network agree. The choice is the same each time.
     threads
         Processor cores for torch in this process; 0 leaves them as they are.
 
@@ -145,7 +132,7 @@ class Forward:
         self._layout = torch.channels_last if self.spatial == 2 else torch.channels_last_3d
         try:
             self.network = fold_batchnorm(network).to(self.device, torch.float32, memory_format=self._layout)  # type: ignore[call-overload]
-            self.precision = "float32"
+            self._quick, self.precision = self.network, "float32"
             self._probe(precision)
         except RuntimeError as error:
             if not out_of_memory(error):
@@ -175,20 +162,23 @@ class Forward:
             float32, ``(N, C, [Z,] Y, X)``, normalised; any device.
         """
         with torch.inference_mode(), flushed_denormals():
-            return self.differentiable(batch)
+            return self._run(self._quick, batch)
 
     def differentiable(self, batch: Tensor) -> Tensor:
-        """The same as `logits`, but gradients flow from the logits to ``batch`` where that requires them."""
+        """The same as `logits`, but gradients flow from the logits to ``batch`` where that requires them, and hooks on `network` are called."""
+        return self._run(self.network, batch)
+
+    def _run(self, network: nn.Module, batch: Tensor) -> Tensor:
         size = batch.shape[2:]
         moved = self.padded(batch.to(self.device)).contiguous(memory_format=self._layout)
         logits: Tensor
         if self.precision == "float32":
-            logits = self.network(moved)
+            logits = network(moved)
         elif self.device.type == "cpu":  # whole network in bfloat16: half the time of autocast, which converts at each layer
-            logits = self.network(moved.bfloat16())
+            logits = network(moved.bfloat16())
         else:
             with torch.autocast(self.device.type, torch.bfloat16):
-                logits = self.network(moved)
+                logits = network(moved)
         crop: tuple[slice, ...] = (slice(None), slice(None), *(slice(n) for n in size))
         return logits[crop].float()
 
@@ -198,19 +188,20 @@ class Forward:
         return F.pad(batch, [amount for n in reversed(missing) for amount in (0, n)], mode="replicate") if any(missing) else batch
 
     def largest_px(self, *, gradient: bool = False) -> int:
-        """Return how many pixels one pass may take, so that it fits the memory and ends within half a second.
+        """Return how many pixels one pass may take: what fits the memory, and ends in about half a second.
 
-        A pass back takes twice as long as the one forward.
+        That is judged by counting multiplications, so that the same picture is cut into the same tiles each time; only
+        where a pass would take seconds does the measured speed decide. A pass back takes twice as long as the one forward.
         """
+        memory, work = (768.0 if gradient else 256.0) * _MEGABYTE, _CPU_PRODUCTS[self.precision]
         if self.device.type == "cuda":
-            memory = 0.4 * torch.cuda.mem_get_info(self.device)[0]
+            memory, work = 0.4 * torch.cuda.mem_get_info(self.device)[0], math.inf
         elif self.device.type == "mps":
-            memory = 1024.0 * _MEGABYTE
-        else:
-            memory = (768.0 if gradient else 256.0) * _MEGABYTE
-        held = self.bytes_per_px * (1.5 if gradient else 0.8)
-        by_time = _TILE_S / max(self.seconds_per_px, 1e-12)
-        return max(math.prod(2 * n for n in self.multiple), int(min(memory / held, by_time)))
+            memory, work = 1024.0 * _MEGABYTE, math.inf
+        limit = min(memory / (self.bytes_per_px * (1.5 if gradient else 0.8)), work / max(1.0, self._products_per_px))
+        if limit * self.seconds_per_px > _TOO_SLOW_S:
+            limit = _TILE_S / self.seconds_per_px
+        return max(math.prod(2 * n for n in self.multiple), int(limit))
 
     def free_cache(self) -> None:
         """Give memory that torch holds in reserve back to the device."""
@@ -218,27 +209,35 @@ class Forward:
             torch.cuda.empty_cache()
 
     def _probe(self, precision: str) -> None:
-        """Choose the number format and measure speed and memory on a small batch of noise."""
+        """Choose the number format, and measure speed and memory, on a small batch of noise."""
         sides = [max(2 * n, 128 if self.spatial == 2 else 32) // n * n for n in self.multiple]
         batch = torch.randn(1, self.channels, *sides, generator=torch.Generator().manual_seed(0))
         pixels = math.prod(sides)
-        with _counted_outputs(self.network) as counted:
+        with _counted(self.network) as count:
             reference = self.logits(batch)
-        self._floats_per_px = sum(counted) / pixels
-        self.seconds_per_px = self._time(batch) / pixels
-        if precision == "float32" or (precision == "auto" and not _has_bfloat16(self.device)):
+        self._floats_per_px, self._products_per_px = count.floats / pixels, count.products / pixels
+        self._fuse(batch, reference)
+        if precision == "float32" or (precision == "auto" and not bfloat16_pays(self.device)):
+            self.seconds_per_px = self._time(batch) / pixels
             return
-        full = self.network
+        full = self.network, self._quick
         if self.device.type == "cpu":
-            self.network = copy.deepcopy(full).bfloat16()
+            self._quick = self.network = copy.deepcopy(self.network).bfloat16()
         self.precision = "bfloat16"
         rounded = self.logits(batch)
-        seconds_per_px = self._time(batch) / pixels
-        difference = (rounded - reference).norm() / reference.norm().clamp_min(1e-12)
-        if precision == "auto" and (seconds_per_px > 0.9 * self.seconds_per_px or not difference <= _AGREEMENT):
-            self.network, self.precision = full, "float32"
+        self._fuse(batch, rounded)
+        if precision == "auto" and not _difference(rounded, reference) <= _AGREEMENT:
+            (self.network, self._quick), self.precision = full, "float32"
+        self.seconds_per_px = self._time(batch) / pixels
+
+    def _fuse(self, batch: Tensor, reference: Tensor) -> None:
+        """Let each convolution do the ReLU after it, where torch can and the logits stay what they are."""
+        if self.device.type != "cpu":
             return
-        self.seconds_per_px = seconds_per_px
+        fused = fuse_relu(self.network)
+        with torch.inference_mode(), flushed_denormals():
+            if fused is not None and _difference(self._run(fused, batch), reference) <= 1e-3:
+                self._quick = fused
 
     def _time(self, batch: Tensor) -> float:
         spent = []
@@ -251,25 +250,34 @@ class Forward:
         return min(spent)
 
 
+def _difference(logits: Tensor, reference: Tensor) -> float:
+    """Relative distance of two sets of logits; nan, which no limit admits, where one is not finite."""
+    return float((logits - reference).norm() / reference.norm().clamp_min(1e-12))
+
+
+@dataclass
+class _Count:
+    floats: int = 0
+    products: int = 0
+
+
 @contextlib.contextmanager
-def _counted_outputs(network: nn.Module) -> Iterator[list[int]]:
-    """Collect the sizes of the feature maps that a pass makes; what works in place or passes through makes none."""
-    counted: list[int] = []
+def _counted(network: nn.Module) -> Iterator[_Count]:
+    """Count the values of the feature maps that a pass makes, and its multiplications; what works in place makes no maps."""
+    count = _Count()
 
-    def count(module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and not isinstance(module, nn.Identity) and not getattr(module, "inplace", False):
-            counted.append(output.numel())
+    def look(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
+        if not isinstance(output, Tensor) or isinstance(module, nn.Identity):
+            return
+        if not getattr(module, "inplace", False):
+            count.floats += output.numel()
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, Tensor) and weight.ndim > 2:
+            count.products += (inputs[0] if getattr(module, "transposed", False) else output).numel() * weight[0].numel()
 
-    hooks = [module.register_forward_hook(count) for module in network.modules() if not list(module.children())]
+    hooks = [module.register_forward_hook(look) for module in network.modules() if not list(module.children())]
     try:
-        yield counted
+        yield count
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware computes in bfloat16; a CPU that only emulates it is up to a hundred times slower."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from napari_segtool.core.errors import DeviceError, ParameterError
-from napari_segtool.nets._forward import Forward, flushed_denormals, fold_batchnorm, out_of_memory, receptive_halo, resolve_device
+from napari_segtool.nets._forward import Forward, flushed_denormals, out_of_memory, receptive_halo, resolve_device
+from napari_segtool.nets._fuse import ConvReLU, fold_batchnorm, fuse_relu
 from napari_segtool.nets._reach import network_multiple
 from tests.hand_models import convolution, small_unet
 
@@ -20,6 +21,22 @@ def test_a_folded_network_gives_the_logits_of_the_plain_one(spatial):
     with torch.no_grad():
         expected = network(batch)
     torch.testing.assert_close(Forward(network, precision="float32").logits(batch), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", *(["bfloat16"] if HAS_BFLOAT16 else [])])
+@pytest.mark.parametrize("spatial", [2, 3])
+def test_the_quick_pass_gives_the_logits_of_the_one_that_gradients_take(spatial, precision):
+    forward = Forward(small_unet(spatial=spatial)[0], device="cpu", precision=precision)
+    batch = torch.randn(1, 1, *[24] * spatial, generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(forward.logits(batch), forward.differentiable(batch), rtol=1e-4, atol=1e-4 if precision == "float32" else 2e-2)
+
+
+def test_relu_is_done_by_the_convolution_before_it_with_shared_weights():
+    folded = fold_batchnorm(small_unet()[0])
+    fused = fuse_relu(folded)
+    assert sum(isinstance(module, ConvReLU) for module in fused.modules()) == 10
+    assert not any(isinstance(module, nn.ReLU) for module in fused.modules())
+    assert {weight.data_ptr() for weight in fused.parameters()} == {weight.data_ptr() for weight in folded.parameters()}
 
 
 def test_folding_leaves_no_batchnorm_behind_and_the_given_network_alone():
@@ -136,22 +153,14 @@ def test_bfloat16_logits_are_those_of_float32_to_two_digits():
     assert float((fine - coarse).norm() / fine.norm()) < 0.02
 
 
-def test_bfloat16_is_not_chosen_where_the_processor_lacks_it(monkeypatch):
-    monkeypatch.setattr("napari_segtool.nets._forward._has_bfloat16", lambda device: False)
+def test_bfloat16_is_not_chosen_where_it_does_not_pay(monkeypatch):
+    monkeypatch.setattr("napari_segtool.nets._forward.bfloat16_pays", lambda device: False)
     assert Forward(small_unet()[0], device="cpu").precision == "float32"
-
-
-def test_bfloat16_is_not_chosen_where_it_is_slower(monkeypatch):
-    monkeypatch.setattr("napari_segtool.nets._forward._has_bfloat16", lambda device: True)
-    monkeypatch.setattr(Forward, "_time", lambda self, batch: 2.0 if self.precision == "bfloat16" else 1.0)
-    forward = Forward(small_unet()[0], device="cpu")
-    assert forward.precision == "float32"
-    assert next(forward.network.parameters()).dtype == torch.float32
 
 
 @pytest.mark.skipif(not HAS_BFLOAT16, reason="this processor has no bfloat16")
 def test_bfloat16_is_not_chosen_where_it_disagrees(monkeypatch):
-    monkeypatch.setattr(Forward, "_time", lambda self, batch: 1.0 if self.precision == "bfloat16" else 2.0)
+    monkeypatch.setattr("napari_segtool.nets._forward.bfloat16_pays", lambda device: True)
     # The difference of two large equal sums: all that is left is rounding.
     cancelling = nn.Sequential(convolution(torch.full((2, 1, 1, 1), 1.003), (1000.0, 1000.1)), convolution(torch.tensor([[1.0, -1.0]]).reshape(1, 2, 1, 1)))
     assert Forward(cancelling, device="cpu").precision == "float32"
