@@ -11,12 +11,12 @@ from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.preprocess._smooth import float_plane
 
 Mask = NDArray[np.bool_]
-_STEEPEST = 16_000  # gradients as int16: twice this still fits, and the steepest edges above the reference do not overflow
-_NOISE = 1e-5  # of the largest value: what rounding leaves behind after a constant picture was smoothed
+_STEEPEST = 16_000.0  # gradients become int16: steeper ones than the reference still fit, up to twice as steep
+_NOISE = 1e-5  # of the largest grey value: gradients that rounding leaves behind in a constant picture
 
 
 def gradients(grey: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the Sobel gradients along X and Y; 0 beside pixels without a value, and where they are rounding noise."""
+    """Return the Sobel gradients along X and Y; 0 beside pixels without a value."""
     import cv2
 
     values = float_plane(grey)
@@ -24,21 +24,20 @@ def gradients(grey: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     whole = bool(known.all())
     if not whole:
         values = np.where(known, values, 0).astype(values.dtype)
-    along_x, along_y = (
-        cv2.Sobel(values, cv2.CV_64F if values.itemsize == 8 else cv2.CV_32F, *way, borderType=cv2.BORDER_REPLICATE) for way in ((1, 0), (0, 1))
-    )
-    silent = np.maximum(np.abs(along_x), np.abs(along_y)) <= _NOISE * float(np.abs(values).max())
+    depth = cv2.CV_64F if values.itemsize == 8 else cv2.CV_32F
+    along_x, along_y = (cv2.Sobel(values, depth, *way, borderType=cv2.BORDER_REPLICATE) for way in ((1, 0), (0, 1)))
     if not whole:
-        silent |= cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE) == 0
-    along_x[silent] = along_y[silent] = 0
+        away = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+        along_x[away == 0] = along_y[away == 0] = 0
     return along_x, along_y
 
 
-def strength(grey: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the gradient magnitude, float32."""
-    along_x, along_y = gradients(grey)
+def strengths(grey: NDArray[Any], every: int = 1) -> NDArray[np.float32]:
+    """Return the gradient magnitudes of every n-th pixel, without those that are 0 or rounding noise."""
+    along_x, along_y = (part.ravel()[::every] for part in gradients(grey))
     magnitude: NDArray[np.float32] = np.hypot(along_x, along_y).astype(np.float32)
-    return magnitude
+    finite = grey[np.isfinite(grey)]
+    return magnitude[magnitude > _NOISE * max(float(finite.max(initial=0)), -float(finite.min(initial=0)))]
 
 
 def edges(grey: NDArray[Any], strongest: float, low: float, high: float) -> Mask:
@@ -55,10 +54,7 @@ def edges(grey: NDArray[Any], strongest: float, low: float, high: float) -> Mask
     """
     import cv2
 
-    along_x, along_y = gradients(grey)
-    scale = _STEEPEST / strongest
-    limit = np.iinfo(np.int16).max
-    whole_x, whole_y = (np.clip(np.rint(part * scale), -limit, limit).astype(np.int16) for part in (along_x, along_y))
+    whole_x, whole_y = (cv2.multiply(part, _STEEPEST / strongest, dtype=cv2.CV_16S) for part in gradients(grey))
     # at least 1: with a threshold of 0 every flat pixel would be an edge
     found: NDArray[np.uint8] = cv2.Canny(whole_x, whole_y, max(1.0, low * _STEEPEST), max(1.0, high * _STEEPEST), L2gradient=True)
     return np.asarray(found > 0)

@@ -14,7 +14,7 @@ from napari_segtool.core.planes import PlaneRule, plane_indices
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._edges import edges, enclosed_regions, strength
+from napari_segtool.methods._edges import edges, enclosed_regions, strengths
 from napari_segtool.methods._grey import Grey
 
 STRONGEST = 99.9
@@ -76,7 +76,7 @@ def canny(stack: Stack, params: CannyParams) -> Steps[PlaneRule]:
 
     def regions(plane: NDArray[Any]) -> NDArray[Any]:
         values = grey(plane)
-        strongest = _strongest([strength(values)]) if params.per_slice else shared
+        strongest = _strongest([strengths(values)]) if params.per_slice else shared
         if not strongest:
             return np.zeros(values.shape, np.uint8)
         lines = edges(values, strongest, params.low / 100, params.high / 100)
@@ -99,7 +99,7 @@ def _strongest_steps(stack: Stack, grey: Grey) -> Steps[float]:
     for done, index in enumerate(planes, start=1):
         values = grey.read(stack, index)
         known = known or bool(np.isfinite(values).any())
-        parts.append(strength(values).ravel()[::stride])
+        parts.append(strengths(values, stride))
         yield Progress(done, len(planes), "edges")
     if not known:
         raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
@@ -111,5 +111,5 @@ def _strongest_steps(stack: Stack, grey: Grey) -> Steps[float]:
 
 def _strongest(parts: list[NDArray[np.float32]]) -> float:
     """Percentile `STRONGEST` of all parts; 0 where every gradient is 0."""
-    joined = np.concatenate([part[part > 0] for part in parts])
+    joined = np.concatenate(parts)
     return float(np.percentile(joined, STRONGEST)) if joined.size else 0.0
