@@ -111,12 +111,12 @@ def _environment() -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    from napari_segtool.io._memory import available_bytes, gib
+    from napari_segtool.io._memory import available_bytes, size_text
 
     yield Finding("processor", "ok", f"{os.cpu_count()} cores")
     free = available_bytes()
     few = free < _LITTLE_MEMORY_GIB * 2**30
-    yield Finding("memory", "warning" if few else "ok", f"{gib(free)} free", "Close other programs before training." if few else "")
+    yield Finding("memory", "warning" if few else "ok", f"{size_text(free)} free", "Close other programs before training." if few else "")
 
 
 def _devices() -> Iterator[Finding]:
@@ -144,13 +144,13 @@ def _version(name: str) -> str:
 
 
 def _summary(path: Path, stack: Stack) -> Finding:
-    from napari_segtool.io._memory import gib
+    from napari_segtool.io._memory import size_text
 
     size = math.prod(stack.shape) * np.dtype(stack.data.dtype).itemsize
     spacing = " × ".join(f"{value:g}" for value in stack.spacing_um)
     spaced = f"spacing {spacing} µm ({stack.spatial})" if spacing else "spacing unknown"
     mapped = ", read from disk piece by piece" if isinstance(stack.data, np.memmap) else ""
-    return Finding(path.name, "ok", f"{stack.axes}, {' × '.join(map(str, stack.shape))}, {stack.data.dtype}, {spaced}, {gib(size)}{mapped}")
+    return Finding(path.name, "ok", f"{stack.axes}, {' × '.join(map(str, stack.shape))}, {stack.data.dtype}, {spaced}, {size_text(size)}{mapped}")
 
 
 def _description(path: Path) -> Iterator[Finding]:

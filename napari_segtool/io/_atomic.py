@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from napari_segtool.core.errors import StorageError
-from napari_segtool.io._memory import gib
+from napari_segtool.io._memory import size_text
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -68,7 +68,9 @@ def _storage_error(error: OSError, path: Path) -> StorageError:
     if error.errno in _FULL:
         with suppress(OSError):
             free = shutil.disk_usage(path.parent).free
-            return StorageError(f"{path} cannot be written: the disk is full ({gib(free)} free). {kept}", hint="Free some space, or choose another folder.")
+            return StorageError(
+                f"{path} cannot be written: the disk is full ({size_text(free)} free). {kept}", hint="Free some space, or choose another folder."
+            )
         return StorageError(f"{path} cannot be written: the disk is full. {kept}", hint="Free some space, or choose another folder.")
     if error.errno in _FORBIDDEN:
         return StorageError(

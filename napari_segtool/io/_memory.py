@@ -10,12 +10,15 @@ def available_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def gib(size: float) -> str:
-    """Return a size in GiB.
+def size_text(size: float) -> str:
+    """Return a number of bytes in the unit people would use.
 
     Examples
     --------
-    >>> gib(3 * 2**29)
-    '1.5 GiB'
+    >>> size_text(3 * 2**29), size_text(5_300_000), size_text(400)
+    ('1.5 GiB', '5.1 MiB', '400 bytes')
     """
-    return f"{size / 2**30:.1f} GiB"
+    for unit, bytes_ in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= bytes_:
+            return f"{size / bytes_:.1f} {unit}"
+    return f"{size:.0f} bytes"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.errors import FormatError
 from napari_segtool.core.stack import Stack
 from napari_segtool.io._formats import SUFFIXES, Readable, readable_kind, refuse_folder
-from napari_segtool.io._memory import available_bytes, gib
+from napari_segtool.io._memory import available_bytes, size_text
 from napari_segtool.io.recipe import Record
 from napari_segtool.io.tiff import read_tiff, stack_name
 
@@ -67,7 +67,7 @@ def read_folder(folder: Path, *, axes: str = "") -> Stack:
     first = _slice(pictures[0])
     needed = first.nbytes * len(pictures)
     if needed > available_bytes():
-        raise FormatError(f"{folder} needs {gib(needed)} of memory, and {gib(available_bytes())} are free.", hint="Split the folder.")
+        raise FormatError(f"{folder} needs {size_text(needed)} of memory, and {size_text(available_bytes())} are free.", hint="Split the folder.")
     data = np.empty((len(pictures), *first.shape), first.dtype)
     for index, path in enumerate(pictures):
         plane = first if index == 0 else _slice(path)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.errors import AxesError, FormatError, SegtoolError
 from napari_segtool.core.stack import KNOWN_AXES, PAGES, SPATIAL, Stack
-from napari_segtool.io._memory import available_bytes, gib
+from napari_segtool.io._memory import available_bytes, size_text
 from napari_segtool.io._spacing import Calibration, calibration_of, stored_resolution_um
 from napari_segtool.io.recipe import KEY, Record
 
@@ -229,7 +229,7 @@ def _check_whole(tif: Any, series: Any, heard: list[str], path: Path) -> None:
     plain = page.compression == 1 and not page.is_subsampled and not (sparse and page.is_tiled)
     stored = math.prod(series.shape) * page.bitspersample // 8
     if (plain and stored > held) or (needed > MAPPED_FROM_BYTES and needed > held * _HIGHEST_COMPRESSION):
-        raise FormatError(f"{path} is damaged: it declares {stored} bytes of pixels and holds {held}.", hint=_HINT)
+        raise FormatError(f"{path} is damaged: it declares {size_text(stored)} of pixels and holds {size_text(held)}.", hint=_HINT)
 
 
 def _check_end(end: int, size: int, path: Path) -> None:
@@ -254,7 +254,7 @@ def _pixels(tif: Any, series: Any, path: Path) -> NDArray[Any]:
         return np.memmap(path, dtype.newbyteorder("="), "r", offset, tuple(series.shape))
     if needed > available_bytes():
         raise FormatError(
-            f"{path} needs {gib(needed)} of memory, and {gib(available_bytes())} are free.",
+            f"{path} needs {size_text(needed)} of memory, and {size_text(available_bytes())} are free.",
             hint="Crop it, or save it uncompressed in this machine's byte order: then it is read from disk piece by piece.",
         )
     data: NDArray[Any] = series.asarray()

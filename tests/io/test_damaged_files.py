@@ -201,7 +201,7 @@ def test_a_file_cut_anywhere_is_refused_or_still_whole(tmp_path: Path) -> None:
             assert (stack.axes, np.array_equal(stack.data, values)) == (axes, True), (name, cut, len(whole))
 
 
-@settings(max_examples=150, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_file_with_wrong_bytes_gives_a_stack_or_one_clear_error(data: st.DataObject, tmp_path: Path) -> None:
     made = flavours(tmp_path) if not (tmp_path / "pages.tif").exists() else {path.stem: (path, None) for path in sorted(tmp_path.glob("*.tif"))}
