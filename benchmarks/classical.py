@@ -189,9 +189,8 @@ def compare(name: str, rounds: int) -> str:
     if importlib.util.find_spec(race.needs) is None:
         return f"{name:17} left out: {race.needs} is not installed"
     data = picture(race.dtype)
-    race.ours(data[:2]) if "region" not in name else race.ours(data[:33])
-    if not race.once:
-        race.peer(data[:33])
+    for work in (race.ours,) if race.once else (race.peer, race.ours):
+        work(data[:33])  # loads the libraries
     times: dict[str, list[float]] = {"peer": [], "ours": []}
     for turn in range(rounds):
         if turn == 0 or not race.once:
@@ -201,7 +200,8 @@ def compare(name: str, rounds: int) -> str:
         times["ours"].append(spent)
     peer, our = (statistics.median(times[side]) for side in ("peer", "ours"))
     memory = [peak_of(name, side) for side in ("peer", "ours")]
-    return f"{name:17} {peer:8.3f} s {our:8.4f} s {peer / our:7.1f}× {memory[0]:8.0f} MB {memory[1]:6.0f} MB   {race.agree(data, theirs, found)}   ({race.peer_name})"
+    numbers = f"{peer:8.3f} s {our:8.4f} s {peer / our:7.1f}× {memory[0]:8.0f} MB {memory[1]:6.0f} MB"
+    return f"{name:17} {numbers}   {race.agree(data, theirs, found)}   ({race.peer_name})"
 
 
 def main() -> None:
