@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_segtool.annotate.counts import PaintCounts, count_steps
 from napari_segtool.core.errors import SegtoolError
-from napari_segtool.core.planes import read_plane
+from napari_segtool.core.planes import PlaneIndex, read_plane
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.ui._bridge import axes_of, paint_of
@@ -41,6 +41,10 @@ class PaintWatch(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(RECOUNT_AFTER_MS)
         self._timer.timeout.connect(self._count_all)
+        self._dirty: set[PlaneIndex] = set()
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._count_dirty)
         self._job = LatestJob("paint count", self)
         self._job.returned.connect(self._take)
 
@@ -52,7 +56,7 @@ class PaintWatch(QObject):
     @property
     def busy(self) -> bool:
         """True while a count is under way, so that `counts` may be out of date."""
-        return self._timer.isActive() or self._job.busy
+        return self._timer.isActive() or self._soon.isActive() or self._job.busy
 
     def follow(self, layer: LabelsLayer | None) -> None:
         """Watch ``layer`` instead of the one before."""
@@ -64,6 +68,9 @@ class PaintWatch(QObject):
         self._layer, self.counts, self._paint = layer, PaintCounts(1), None
         self._job.cancel()
         self._timer.stop()
+        self._soon.stop()
+        self._dirty = set()
+        self._point = tuple(self._viewer.dims.point)
         if layer is not None:
             layer.events.paint.connect(self._painted)
             layer.events.set_data.connect(self._redrawn)
@@ -82,7 +89,12 @@ class PaintWatch(QObject):
         self._point = point
 
     def _painted(self, event: Any) -> None:
-        planes = _planes_of(event.value, axes_of(self._layer)) if self._layer is not None else set()
+        if self._layer is not None:
+            self._dirty |= _planes_of(event.value, axes_of(self._layer))
+            self._soon.start(0)  # a fill says that it painted just before it does
+
+    def _count_dirty(self) -> None:
+        planes, self._dirty = self._dirty, set()
         if self._paint is None or self._job.busy or len(planes) > _MOST_PLANES_AT_ONCE:
             self._timer.start()
             return
@@ -114,10 +126,10 @@ class _Counting:
         return count_steps(self._paint)
 
 
-def _planes_of(atoms: Any, axes: str) -> set[tuple[int, ...]]:
+def _planes_of(atoms: Any, axes: str) -> set[PlaneIndex]:
     """Planes that a paint event touched; napari's atoms are boxes, those of ``data_setitem`` index arrays."""
     across = [i for i, axis in enumerate(axes) if axis not in "CYX"]
-    planes: set[tuple[int, ...]] = set()
+    planes: set[PlaneIndex] = set()
     for atom in atoms:
         key = getattr(atom, "slice_key", None)
         if key is None:

@@ -1,0 +1,64 @@
+"""What tests of the window share: a viewer with the workspace, and strokes as a mouse makes them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from napari_segtool.ui.workspace import open_workspace, show_panel
+
+
+@pytest.fixture
+def workspace(make_napari_viewer, qtbot):
+    """A viewer with the workspace open, in which panels are shown by name."""
+    viewer = make_napari_viewer(show=True)
+    open_workspace(viewer)
+    qtbot.wait(50)
+
+    def show(name):
+        panel = show_panel(viewer, name)
+        qtbot.waitUntil(lambda: panel.in_view, timeout=3000)
+        return panel
+
+    show.viewer = viewer
+    return show
+
+
+@pytest.fixture
+def steps_image():
+    """A stack of three slices with bright squares of different size on dark ground, a little noisy, with known labels."""
+    truth = np.zeros((3, 40, 48), np.uint8)
+    for z in range(3):
+        truth[z, 5 : 15 + 5 * z, 8 : 20 + 5 * z] = 1
+    noise = np.random.default_rng(0).integers(0, 20, truth.shape)
+    return (40 + 150 * truth + noise).astype(np.uint8), truth
+
+
+@pytest.fixture
+def stroke(MouseEvent):  # noqa: N803  napari's fixture has this name
+    """Drag the mouse over a labels layer from one data position to another, as napari's canvas would report it."""
+    return partial(_stroke, MouseEvent)
+
+
+def _stroke(mouse_event, viewer, layer, start, end):
+    from napari.utils._proxies import ReadOnlyWrapper
+    from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
+
+    def event(kind, position, dragging):
+        return ReadOnlyWrapper(
+            mouse_event(
+                type=kind,
+                is_dragging=dragging,
+                position=layer.data_to_world(position),
+                view_direction=None,
+                dims_displayed=viewer.dims.displayed,
+                dims_point=viewer.dims.point,
+                button=1,
+            )
+        )
+
+    mouse_press_callbacks(layer, event("mouse_press", start, False))
+    mouse_move_callbacks(layer, event("mouse_move", end, True))
+    mouse_release_callbacks(layer, event("mouse_release", end, False))
