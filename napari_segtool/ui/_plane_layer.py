@@ -73,6 +73,12 @@ def show_plane_map(viewer: Any, values: np.ndarray, plane: PlaneIndex, like: Lay
     return layer
 
 
+def maps_over(viewer: Any, like: Layer) -> list[Image]:
+    """Return the maps of ours that lie over ``like``."""
+    notes = [(layer, layer.metadata.get(META, {})) for layer in viewer.layers]
+    return [layer for layer, its in notes if its.get("role") == "overlay" and its.get("source") == like.name]
+
+
 def add_above(viewer: Any, layer: Layer, like: Layer) -> None:
     """Put a layer just above ``like``, without taking the selection from the layer that is painted on."""
     with kept_selection(viewer):

@@ -204,7 +204,7 @@ def card_text(card: Mapping[str, Any]) -> str:
     images = [str(name) for name in trained.get("images", ())]
     learned = f"Learned from {', '.join(images[:2])}{f' and {len(images) - 2} more' if len(images) > 2 else ''}" if images else ""
     dice = card.get("scores", {}).get("dice")
-    score = f"Dice {dice:.3f} on held-out pixels" if isinstance(dice, float) else "Not scored: nothing was held out"
+    score = f"Held-out Dice {dice:.3f}" if isinstance(dice, float) else "Not scored: nothing was held out"
     steps = f" · {trained['steps']} steps" if trained.get("steps") else ""
     lines = [
         f"{learner_title(card)} · {', '.join(names[:6])}{', …' if len(names) > 6 else ''}",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels as LabelsLayer
 from napari.layers import Layer
 
 from napari_segtool.core.result import Prediction
-from napari_segtool.ui._bridge import META, add_image_overlay, add_labels
-from napari_segtool.ui._plane_layer import kept_selection, plane_placement, remove_layer, show_plane_labels, show_plane_map
+from napari_segtool.ui._bridge import META, add_image_overlay, add_labels, was_edited
+from napari_segtool.ui._plane_layer import kept_selection, maps_over, plane_placement, remove_layer, show_plane_labels, show_plane_map
 from napari_segtool.ui._predict_steps import SliceReady, StackDone, plane_of
 
 _PEEK = "preview"
@@ -27,11 +28,17 @@ def show_prediction(viewer: Any, result: StackDone, like: Layer) -> tuple[str, .
     """
     for layer in [layer for layer in viewer.layers if layer.name == f"{like.name} · {_PEEK}" and META in layer.metadata]:
         remove_layer(viewer, layer)
-    return _show_plane(viewer, result, like) if result.plane else _show_stack(viewer, result.prediction, like)
+    names = _show_plane(viewer, result, like) if result.plane else _show_stack(viewer, result.prediction, like)
+    for layer in maps_over(viewer, like):
+        layer.visible = False  # maps cover the labels and each other
+    return names
 
 
 def _show_stack(viewer: Any, prediction: Prediction, like: Layer) -> tuple[str, ...]:
     title = prediction.name or f"{like.name} · prediction"
+    old = next((layer for layer in viewer.layers if layer.name == f"{title} · slice" and META in layer.metadata), None)
+    if isinstance(old, LabelsLayer) and not was_edited(old):
+        remove_layer(viewer, old)  # the stack has that slice too
     names = []
     with kept_selection(viewer):
         layer = add_labels(viewer, prediction.segmentation, like, title)
@@ -41,7 +48,6 @@ def _show_stack(viewer: Any, prediction: Prediction, like: Layer) -> tuple[str, 
             for index, name in enumerate(chances.class_names):
                 data = np.asarray(chances.data[index])
                 overlay = add_image_overlay(viewer, data, chances.axes[1:], like, f"{title} · P({name})", history=prediction.history)
-                overlay.visible = index == len(chances.class_names) - 1
                 names.append(overlay.name)
         if prediction.uncertainty is not None:
             doubt = prediction.uncertainty
@@ -63,7 +69,6 @@ def _show_plane(viewer: Any, result: StackDone, like: Layer) -> tuple[str, ...]:
         for index, name in enumerate(chances.class_names):
             values = plane_of(chances.data[index], chances.axes[1:])
             overlay = show_plane_map(viewer, values, plane, like, f"{title} · P({name})", notes=history, **looks)
-            overlay.visible = index == len(chances.class_names) - 1
             names.append(overlay.name)
     if prediction.uncertainty is not None:
         values = plane_of(prediction.uncertainty.data, prediction.uncertainty.axes)

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWi
 
 from napari_segtool.ui._train_history import History
 
-HEIGHT_PX = 170
+HEIGHT_PX, LOW_PX = 170, 130
 LOSS, CHECK, DICE = "#999999", "#E69F00", "#56B4E9"
 _PLACEHOLDER = "The curves appear here while it learns: the loss should fall, the Dice should rise."
 
@@ -34,6 +34,7 @@ class Curves(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._plot: _Plot | None = None
+        self._compact = False
         self.legend = QLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setWordWrap(True)
@@ -59,12 +60,23 @@ class Curves(QWidget):
         """Number of points in the training-loss curve shown first; 0 while nothing is drawn."""
         return 0 if self._plot is None else self._plot.points
 
+    def set_compact(self, on: bool) -> None:
+        """Be lower, and take no place while there is nothing to draw, for a window that has little room."""
+        if on != self._compact:
+            self._compact = on
+            self._stack.setFixedHeight(LOW_PX if on else HEIGHT_PX)
+            self._reserve()
+
+    def _reserve(self) -> None:
+        self.setVisible(not self._compact or self._stack.currentIndex() == 1)
+
     def show_runs(self, runs: Sequence[tuple[str, History]]) -> None:
         """Draw these runs, by title; at most two. With none, the place is kept empty."""
         runs = [(title, history) for title, history in runs if history.steps or history.checked][:2]
         if not runs:
             self._stack.setCurrentIndex(0)
             self.legend.setText("")
+            self._reserve()
             return
         if self._plot is None:
             self._plot = _Plot(self._theme)
@@ -72,6 +84,7 @@ class Curves(QWidget):
         self._stack.setCurrentIndex(1)
         self._plot.draw([history for _, history in runs])
         self.legend.setText(_legend(runs))
+        self._reserve()
 
     def set_theme(self, theme: str) -> None:
         """Draw in the colours of another theme of napari."""

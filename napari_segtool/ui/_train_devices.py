@@ -78,7 +78,7 @@ class DeviceCombo(QComboBox):
         self.setToolTip("Where the network runs. Automatic takes the GPU if there is one.")
         self.setAccessibleName("Device")
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(9)
+        self.setMinimumContentsLength(6)
         guard_wheel(self)
         self._wanted = read_settings().device
         self._fill((AUTO,))

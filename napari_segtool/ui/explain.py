@@ -14,6 +14,7 @@ from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.registry import EXPLAINERS
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
+from napari_segtool.ui._align import align_labels
 from napari_segtool.ui._bridge import step_to_plane
 from napari_segtool.ui._entry_combo import EntryCombo
 from napari_segtool.ui._explain_look import limits_of, overlay_colormap
@@ -22,7 +23,7 @@ from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._form import ParamsForm, form_layout
 from napari_segtool.ui._jobs import LatestJob
 from napari_segtool.ui._panel import Panel
-from napari_segtool.ui._plane_layer import show_plane_map
+from napari_segtool.ui._plane_layer import maps_over, show_plane_map
 from napari_segtool.ui._predict_models import ModelChooser, class_names, misfit
 from napari_segtool.ui._predict_steps import plane_of
 from napari_segtool.ui._predict_worker import NetworkProcess
@@ -50,13 +51,14 @@ class ExplainPanel(Panel):
         self._overlay: Image | None = None
         self._asked: tuple[Image, str] | None = None
         self._signed = False
-        self.at_pixel = QRadioButton("a pixel I click")
+        self.at_pixel = QRadioButton("a clicked pixel")
         self.at_pixel.setToolTip("Click in the picture: why does that pixel get the class? Each click asks anew.")
-        self.whole = QRadioButton("the whole class")
+        self.whole = QRadioButton("whole class")
         self.whole.setToolTip("All pixels of the visible slice that are given the class.")
         for button in (self.at_pixel, self.whole):
             button.clicked.connect(self._target_chosen)
         target = QHBoxLayout()
+        target.setSpacing(4)
         target.addWidget(self.at_pixel)
         target.addWidget(self.whole)
         target.addStretch(1)
@@ -83,6 +85,7 @@ class ExplainPanel(Panel):
         self._make_looks()
         self._recall()
         self._model_opened()
+        align_labels(self)
 
     def _make_looks(self) -> None:
         self.opacity = _slider("How strongly the overlay covers the picture.", 70)
@@ -137,6 +140,7 @@ class ExplainPanel(Panel):
         if self.form is not None:
             self._values[self._form_of] = self.form.values()
             self._form_place.removeWidget(self.form)
+            self.form.hide()
             self.form.deleteLater()
             self.form = None
         if entry is None:
@@ -146,6 +150,7 @@ class ExplainPanel(Panel):
         self.form.set_values(self._values.get(entry.name, {}))
         self.form.changed.connect(self._again)
         self._form_place.addWidget(self.form)
+        align_labels(self)
 
     # hooks of the frame
 
@@ -275,10 +280,14 @@ class ExplainPanel(Panel):
         }
         notes = {"axes": overlay.axes, "history": [step.as_dict() for step in overlay.memo["history"]]}
         self._overlay = show_plane_map(self.viewer, values, plane, image, f"{image.name} · {_title(overlay, image)}", notes=notes, **looks)
+        for layer in maps_over(self.viewer, image):
+            layer.visible = layer is self._overlay  # maps cover each other
         if plane != self.plane:
             step_to_plane(self.viewer, image, plane)
         note = str(overlay.memo.get("note", ""))
-        what = f"pixel {', '.join(map(str, self._pixel))}" if self._pixel is not None and self.at_pixel.isChecked() else "all its pixels on this slice"
+        pixel = self._pixel if self.at_pixel.isChecked() else None
+        axes = self.session.stack(image).label_axes.lower()
+        what = "all its pixels on this slice" if pixel is None else "pixel " + ", ".join(f"{axis} {at}" for axis, at in zip(axes, pixel, strict=True))
         meaning = "Red speaks for it, blue against it." if self._signed else "Bright pixels matter most." if np.any(values) else "Nothing speaks for it here."
         return self.done(f"Why “{name}”: {what}. {meaning} {note}".strip(), self.links_to("export"))
 

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabe
 
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.progress import Progress
+from napari_segtool.ui._align import align_labels
 from napari_segtool.ui._facts import duration_text
 from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._form import form_layout
@@ -50,16 +51,13 @@ class PredictPanel(Panel):
         self.scope.setToolTip("What is predicted.")
         guard_wheel(self.scope)
         self.scope.activated.connect(self._scope_chosen)
-        self.labels_box = QCheckBox("labels")
-        self.labels_box.setChecked(True)
-        self.labels_box.setEnabled(False)
-        self.labels_box.setToolTip("The most probable class of each pixel; always made.")
         self.probabilities = QCheckBox("probabilities")
         self.probabilities.setToolTip("A map for each class: how sure the network is of it, from 0 to 1.")
         self.uncertainty = QCheckBox("uncertainty")
         self.uncertainty.setToolTip("Where the network hesitates between classes: 0 is sure, 1 is a guess.")
         outputs = QHBoxLayout()
-        for box in (self.labels_box, self.probabilities, self.uncertainty):
+        outputs.setSpacing(4)
+        for box in (self.probabilities, self.uncertainty):
             outputs.addWidget(box)
         outputs.addStretch(1)
         self.device = DeviceCombo(self.session)
@@ -78,7 +76,7 @@ class PredictPanel(Panel):
         self.fit.setMinimumHeight(3 * self.fit.fontMetrics().lineSpacing() + 2)
         self.fit.setAlignment(Qt.AlignmentFlag.AlignTop)
         rows = form_layout()
-        for text, field in (("Model", self.models), ("Predict", self.scope), ("Give", outputs), ("Device", device)):
+        for text, field in (("Model", self.models), ("Predict", self.scope), ("Also", outputs), ("Device", device)):
             label = QLabel(text)
             if isinstance(field, QWidget):
                 label.setBuddy(field)
@@ -87,7 +85,9 @@ class PredictPanel(Panel):
         self.body.addLayout(rows)
         self.body.addWidget(self._files_part)
         self.body.addWidget(self.fit)
+        self.state_changed.connect(self._state_changed)
         self._recall()
+        align_labels(self)
 
     def _make_files(self) -> None:
         self._files_part = QWidget()
@@ -228,16 +228,14 @@ class PredictPanel(Panel):
             show_slice(self.viewer, progress, self._image, class_names(self.models.desk.bundle.card))
 
     def _predicted(self, result: StackDone) -> None:
-        self._show_memory()
         if self._image not in self.viewer.layers:
             return self.say("The image was removed meanwhile; its prediction was dropped.")
         names = show_prediction(self.viewer, result, self._image)
-        what = "Labels" if len(names) == 1 else "Labels and maps"
-        where = f"layer “{names[0]}”" if len(names) == 1 else f"layers “{names[0]}” and {len(names) - 1} more"
-        return self.done(f"{what} in {where}, in {duration_text(result.seconds)}.", self.links_to("explain", "export"))
+        count = len(names) - 1
+        maps = f" {count} map{'s are' if count > 1 else ' is'} in the layer list, hidden: click {'an' if count > 1 else 'its'} eye." if count else ""
+        return self.done(f"Labels in layer “{names[0]}”, in {duration_text(result.seconds)}.{maps}", self.links_to("explain", "export"))
 
     def _files_done(self, result: FilesDone) -> None:
-        self._show_memory()
         folder = result.written[0].parent if result.written else None
         actions: dict[str, Any] = {"Show in folder": partial(_show_folder, folder)} if folder is not None else {}
         wrote = f"Wrote {len(result.written)} of {len(result.written) + len(result.failed)} label file(s)" + (f" to {folder}." if folder is not None else ".")
@@ -256,6 +254,8 @@ class PredictPanel(Panel):
 
     def _freed(self, _: None) -> None:
         self.done("Memory was freed. The next prediction takes a few seconds longer.")
+
+    def _state_changed(self, _: str) -> None:
         self._show_memory()
 
 

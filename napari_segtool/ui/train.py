@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButto
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.progress import Progress
 from napari_segtool.core.registry import LEARNERS
+from napari_segtool.ui._align import align_labels
 from napari_segtool.ui._bridge import fits, labels_of, notes_of, paint_of
 from napari_segtool.ui._entry_combo import EntryCombo
 from napari_segtool.ui._facts import duration_text
@@ -33,6 +34,7 @@ from napari_segtool.ui._train_pairs import OtherPairs
 from napari_segtool.ui._train_runs import RunList
 from napari_segtool.ui._train_watch import Ending
 
+TALL_PX = 800
 _MEANINGS = {
     "paint": ("paint: 0 is not labelled", "Strokes: pixels with value 0 say nothing, and are not learned from."),
     "mask": ("mask: 0 is a class too", "Every pixel is labelled: value 0 is a class of its own, such as background."),
@@ -137,6 +139,13 @@ class TrainPanel(Panel):
         self.runs.renamed.connect(self._rename)
         self.runs.delete_wanted.connect(self._ask_delete)
         self.runs.predict_wanted.connect(self._predict)
+        self.run_fold = Fold("Runs")
+        self.run_fold.button.setToolTip("Trainings of this computer: resume, rename, delete, compare.")
+        self.run_fold.button.clicked.connect(self._runs_folded)
+        listed = QVBoxLayout()
+        listed.addWidget(self.runs)
+        self.run_fold.setContentLayout(listed)
+        listed.setContentsMargins(0, 0, 0, 0)
         self._below = QWidget()
         self._below.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         inside = QVBoxLayout(self._below)
@@ -144,7 +153,7 @@ class TrainPanel(Panel):
         inside.setSpacing(6)
         inside.addWidget(self.preview)
         inside.addWidget(self.curves)
-        inside.addWidget(self.runs)
+        inside.addWidget(self.run_fold)
         column = self.layout()
         column.insertWidget(column.indexOf(self.button) + 1, self._stop_row)
         column.insertWidget(column.indexOf(self.message) + 1, self._below)
@@ -162,7 +171,10 @@ class TrainPanel(Panel):
         self.preview.setChecked(bool(kept.get("preview", True)))
         self.desk.set_previewing(self.preview.isChecked())
         self._make_form()
+        align_labels(self)
         self.advanced.unfold(bool(kept.get("unfolded", False)))
+        self._runs_unfolded: bool | None = kept.get("runs_unfolded")
+        self.run_fold.unfold(self._runs_unfolded is not False)
 
     def _keep(self) -> None:
         if self.form is not None:
@@ -174,6 +186,7 @@ class TrainPanel(Panel):
             seed=self.seed.value(),
             preview=self.preview.isChecked(),
             unfolded=self.advanced.unfolded,
+            **({} if self._runs_unfolded is None else {"runs_unfolded": self._runs_unfolded}),
             **self.budget.record(),
         )
 
@@ -187,6 +200,7 @@ class TrainPanel(Panel):
             self._values[self._form_of] = self.form.values()
             self.seed.setParent(None)
             self._form_place.removeWidget(self.form)
+            self.form.hide()
             self.form.deleteLater()
             self.form = None
         if entry is None:
@@ -201,6 +215,7 @@ class TrainPanel(Panel):
         self.form.fold.content.layout().setContentsMargins(0, 0, 0, 0)
         self.form.changed.connect(self._show_plan)
         self._form_place.addWidget(self.form)
+        align_labels(self.form)
         self._show_plan()
 
     def _learner_chosen(self, _: str) -> None:
@@ -464,6 +479,7 @@ class TrainPanel(Panel):
     def _show_runs(self) -> None:
         self._histories.clear()
         self.runs.show_cards(self.desk.cards)
+        self.run_fold.set_title(f"Runs ({len(self.desk.cards)})" if self.desk.cards else "Runs")
         self._update_line()
         self._show_below()
 
@@ -490,6 +506,17 @@ class TrainPanel(Panel):
 
     def _show_below(self) -> None:
         self._below.setVisible(self.image is not None or self.desk.busy or bool(self.desk.cards))
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+        """Leave the settings room on a low screen: the curves become lower, and wait for something to draw."""
+        super().resizeEvent(event)
+        low = self.height() < TALL_PX
+        self.curves.set_compact(low)
+        if self._runs_unfolded is None:
+            self.run_fold.unfold(not low)
+
+    def _runs_folded(self, on: bool) -> None:
+        self._runs_unfolded = on
 
     def _follow_state(self, state: str) -> None:
         training = state == "working" and self.desk.busy
