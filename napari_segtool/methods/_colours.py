@@ -17,7 +17,9 @@ from napari_segtool.preprocess._smooth import smooth_plane
 SAMPLE = 100_000
 """Pixels that clusters are learned from, spread evenly over the stack."""
 
-_STARTS, _ROUNDS = 4, 100
+_MEMO = "colours"
+_STARTS, _START_SAMPLE = 4, 10_000
+_ROUNDS, _SETTLED = 100, 1e-5  # rounds at most, and the shift of the centres, as a part of the variance, that ends them
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,13 @@ class Channels:
 
 
 def sample_steps(stack: Stack, channels: Channels, most: int = SAMPLE) -> Steps[NDArray[np.float32]]:
-    """Return every n-th pixel of the stack that is finite in all channels, at most ``most``, as ``(pixel, channel)``."""
+    """Return every n-th pixel of the stack that is finite in all channels, at most ``most``, as ``(pixel, channel)``.
+
+    The last sample is remembered with the stack, so that another number of clusters does not read it again.
+    """
+    kept: dict[tuple[Channels, int], NDArray[np.float32]] = stack.memo.setdefault(_MEMO, {})
+    if (channels, most) in kept:
+        return kept[channels, most]
     planes = list(plane_indices(stack))
     pixels = int(np.prod(stack.label_shape))
     stride = max(1, -(-pixels // most))
@@ -54,7 +62,10 @@ def sample_steps(stack: Stack, channels: Channels, most: int = SAMPLE) -> Steps[
         offset = (offset - len(flat)) % stride
         parts.append(chosen[np.isfinite(chosen).all(axis=1)])
         yield Progress(done, len(planes), "colours")
-    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+    sample = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+    kept.clear()
+    kept[channels, most] = sample
+    return sample
 
 
 def cluster_centres(sample: NDArray[np.float32], clusters: int, seed: int) -> NDArray[np.float64]:
@@ -86,11 +97,14 @@ def cluster_centres(sample: NDArray[np.float32], clusters: int, seed: int) -> ND
     if len(points) < clusters:
         raise DataError(f"The image holds {len(points)} different colours, but {clusters} clusters are wanted.", hint="Ask for fewer clusters.")
     generator = np.random.default_rng(seed)
+    every = max(1, len(points) // max(_START_SAMPLE, clusters))
+    few, their_weights = points[::every], weights[::every]
     best, least = points[:clusters], np.inf
-    for _ in range(_STARTS):
-        centres, error = _lloyd(points, weights, _spread_start(points, weights, clusters, generator))
+    for _ in range(_STARTS):  # the starts are tried on a part of the sample, and the best one finished on all of it
+        centres, error = _lloyd(few, their_weights, _spread_start(few, their_weights, clusters, generator))
         if error < least:
             best, least = centres, error
+    best, _ = _lloyd(points, weights, best)
     return best[np.lexsort((*best.T, best.mean(axis=1)))]
 
 
@@ -113,15 +127,18 @@ def _spread_start(points: NDArray[np.float64], weights: NDArray[np.float64], clu
 
 def _lloyd(points: NDArray[np.float64], weights: NDArray[np.float64], centres: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     clusters = len(centres)
-    owner = nearest(points, centres)
+    weighted = points * weights[:, None]
+    settled = _SETTLED * float(np.average(points.var(axis=0)))
     for _ in range(_ROUNDS):
+        owner = nearest(points, centres)
         total = np.bincount(owner, weights, clusters)
         filled = total > 0
-        centres = centres.copy()
+        moved = centres.copy()
         for channel in range(points.shape[1]):
-            centres[filled, channel] = (np.bincount(owner, weights * points[:, channel], clusters) / np.where(filled, total, 1))[filled]
-        moved = nearest(points, centres)
-        if np.array_equal(moved, owner):
+            moved[filled, channel] = np.bincount(owner, weighted[:, channel], clusters)[filled] / total[filled]
+        shift = float(((moved - centres) ** 2).sum())
+        centres = moved
+        if shift <= settled:
             break
-        owner = moved
+    owner = nearest(points, centres)
     return centres, float((weights * ((points - centres[owner]) ** 2).sum(axis=1)).sum())
