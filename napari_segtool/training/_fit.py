@@ -16,11 +16,13 @@ from napari_segtool.nets._forward import flushed_denormals, out_of_memory
 from napari_segtool.training._checkpoint import drop_checkpoints
 from napari_segtool.training._events import ENDS, EventLog, TrainingProgress
 from napari_segtool.training._loader import Prefetcher
+from napari_segtool.training._lock import sole_trainer
 from napari_segtool.training._plan import Plan
 from napari_segtool.training._run import Run
 from napari_segtool.training._schedule import rate_factor
 from napari_segtool.training._session import Sitting
-from napari_segtool.training._watch import StopRequestedError, sole_trainer
+from napari_segtool.training._threads import ThreadTuner
+from napari_segtool.training._watch import StopRequestedError
 
 VALIDATIONS = 20
 """Validations over a training, at least; long trainings validate every two minutes."""
@@ -29,6 +31,8 @@ _LONGEST_BETWEEN_S = 120.0
 _MOST_STEPS_BETWEEN = 250
 _CHECKPOINT_EVERY_S = 30.0
 _SAY_EVERY_S = 0.5
+_MOST_WORDS = 4000
+"""Step events over a whole training: the log of a long one stays small."""
 
 
 class TrainingCancelledError(SegtoolError):
@@ -102,6 +106,8 @@ class _Fit:
         self._next_checkpoint = time.monotonic() + _CHECKPOINT_EVERY_S
         self._next_word = 0.0
         self._whole = True
+        timed = run.minutes > 0 and self.trainer.device.type == "cpu"
+        self._tuner = ThreadTuner(torch.get_num_threads()) if timed else None
 
     def steps(self) -> Steps[ModelBundle]:
         """Train until the budget is used or someone asks to end."""
@@ -160,9 +166,11 @@ class _Fit:
         loss = trainer.learn(prefetcher.take(trainer.step), rate)
         spent = time.monotonic() - begun
         self._step_s = spent if not self._step_s else 0.9 * self._step_s + 0.1 * spent
+        if self._tuner is not None:
+            self._tuner.after_step(spent, begun + spent)
         self._loss = loss if math.isnan(self._loss) else 0.95 * self._loss + 0.05 * loss
         if time.monotonic() >= self._next_word:
-            self._next_word = time.monotonic() + _SAY_EVERY_S
+            self._next_word = time.monotonic() + max(_SAY_EVERY_S, self.sitting.budget.seconds / _MOST_WORDS)
             self.log.write(
                 "step",
                 step=trainer.step,
@@ -172,6 +180,7 @@ class _Fit:
                 fraction=self._fraction(),
                 seconds_left=self._seconds_left(),
                 steps_per_second=1 / max(self._step_s, 1e-9),
+                threads=torch.get_num_threads(),
             )
 
     def _between_steps(self) -> Iterator[TrainingProgress]:

@@ -22,7 +22,8 @@ from napari_segtool.core.params import Params
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import Step
 from napari_segtool.core.stack import Stack
-from napari_segtool.training._events import EventLog, read_events, write_atomically
+from napari_segtool.training._events import ENDS, EventLog, read_events, write_atomically
+from napari_segtool.training._lock import is_training
 from napari_segtool.training._pairs import (
     LabelsAre,
     Stored,
@@ -41,6 +42,7 @@ _STALE_S = 3.0
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless", "safetensors")
 
 Request = Literal["stop", "cancel"]
+State = Literal["new", "training", "done", "stopped", "cancelled", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,18 @@ class Run:
     def events(self, offset: int = 0) -> tuple[tuple[Mapping[str, Any], ...], int]:
         """Return the events from byte ``offset`` of the log on, and the offset for the next call."""
         return read_events(self.event_path, offset)
+
+    @property
+    def state(self) -> State:
+        """What became of it, told by its lock and its last event.
+
+        ``"new"``, ``"training"``, one of the ends ``"done"``, ``"stopped"``, ``"cancelled"``, ``"failed"``, or ``"interrupted"``: its process was killed.
+        """
+        if is_training(self.folder):
+            return "training"
+        events, _ = self.events()
+        last: State | Literal["start"] = next((event["kind"] for event in reversed(events) if event["kind"] in ENDS or event["kind"] == "start"), "new")
+        return "interrupted" if last == "start" else last
 
     def _put(self, name: str, data: bytes) -> None:
         try:

@@ -1,17 +1,13 @@
-"""Who may train a run, and how a request reaches a training in the middle of a step."""
+"""How a request reaches a training in the middle of a step. Imports torch; imported only by the engine."""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from napari_segtool.core.errors import ModelError, StorageError
 from napari_segtool.training._run import Run
 
 _LOOK_S = 0.1
@@ -61,49 +57,3 @@ class Watch:
 
     def _backward(self, _gradient: Tensor) -> None:
         self.look()
-
-
-@contextlib.contextmanager
-def sole_trainer(folder: Path) -> Iterator[None]:
-    """Hold the run's lock; the system lets go of it when the process ends, however it ends.
-
-    Raises
-    ------
-    ModelError
-        If another process trains this run.
-    """
-    try:
-        file = (folder / "lock").open("a+")
-    except OSError as error:
-        raise StorageError(f"The run {folder} cannot be written: {error.strerror or error}.", hint="Check that you may write there.") from None
-    with file:
-        if not _lock(file):
-            raise ModelError(f"The run {folder} is being trained by another process.", hint="Stop that one first, or wait for it.")
-        yield
-
-
-def is_training(folder: Path) -> bool:
-    """Tell whether a process holds the run's lock."""
-    path = folder / "lock"
-    if not path.exists():
-        return False
-    with path.open("a+") as file:
-        return not _lock(file)
-
-
-def _lock(file: Any) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
