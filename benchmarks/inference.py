@@ -4,8 +4,9 @@
     python benchmarks/inference.py --model RUN --image stack.tif --rounds 5
 
 Each engine runs in a child process of its own, one after the other, round after round; the medians of seconds are compared
-as ratios, because seconds move from day to day. Memory is what a prediction takes at its peak above the loaded libraries and
-the loaded model. "equal" is the share of pixels with the label that the untiled float32 network gives.
+as ratios, because seconds move from day to day; processor time counts where other programs run beside. Memory is what a
+prediction takes at its peak above the loaded libraries and the loaded model. "equal" is the share of pixels with the label
+that the untiled float32 network gives.
 
 The peer is MONAI's ``sliding_window_inference`` (window 256, overlap 0.25, Gaussian weights, float32) where MONAI is installed, else
 the same loop in plain torch, and is named so.
@@ -145,11 +146,11 @@ def run_engine(name: str, model: Path, image: Path, threads: int, rounds_file: P
         title = f"{name} ({loaded.forward.precision})"
     before = held_bytes("VmRSS")
     forget_peak()
-    begin = time.perf_counter()
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     labels = predict()
-    spent_s = time.perf_counter() - begin
+    spent_s, spent_cpu_s = time.perf_counter() - begin, time.process_time() - begin_cpu
     np.save(rounds_file, labels)
-    print(json.dumps({"title": title, "seconds": spent_s, "megabytes": (held_bytes("VmHWM") - before) / 2**20}))
+    print(json.dumps({"title": title, "seconds": spent_s, "cpu_seconds": spent_cpu_s, "megabytes": (held_bytes("VmHWM") - before) / 2**20}))
 
 
 def main() -> None:
@@ -189,12 +190,17 @@ def main() -> None:
                 done = subprocess.run([*ask, "--engine", name, "--labels", f"{folder}/labels.npy"], check=True, capture_output=True, text=True)
                 results[name].append(json.loads(done.stdout.splitlines()[-1]))
                 equal[name] = float((np.load(f"{folder}/labels.npy") == truth).mean())
-    base = statistics.median(round_["seconds"] for round_ in results["peer"])
+
+    def median(name: str, what: str) -> float:
+        return statistics.median(round_[what] for round_ in results[name])
+
     print(f"{'×'.join(map(str, pixels.shape))} {pixels.dtype}, {options.threads} thread(s), {options.rounds} rounds in turn")
     for name in ENGINES:
-        seconds = statistics.median(round_["seconds"] for round_ in results[name])
-        megabytes = statistics.median(round_["megabytes"] for round_ in results[name])
-        print(f"{results[name][0]['title']:36} {seconds:6.2f} s   {base / seconds:5.2f}× as fast   {megabytes:5.0f} MB   equal {100 * equal[name]:.3f} %")
+        faster, cheaper = (median("peer", what) / median(name, what) for what in ("seconds", "cpu_seconds"))
+        print(
+            f"{results[name][0]['title']:34} {median(name, 'seconds'):6.2f} s = {faster:5.2f}× as fast, {cheaper:5.2f}× by processor time; "
+            f"{median(name, 'megabytes'):4.0f} MB; equal {100 * equal[name]:.3f} %"
+        )
 
 
 if __name__ == "__main__":
