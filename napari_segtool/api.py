@@ -348,13 +348,17 @@ def evaluate_steps(
     if probabilities is None and isinstance(prediction, Prediction):
         probabilities = prediction.probabilities
     guess, actual = _marks(prediction), _marks(truth)
+    whole = guess.shape
     if slices:
         actual = cut(actual, *parse_slices(slices))
         if guess.shape != actual.shape:
             guess = cut(guess, *parse_slices(slices))
     if isinstance(probabilities, str | Path):
         probabilities = np.asarray(read(probabilities).data)
-    scores: Scores = yield from steps(make_case(guess, actual, probabilities=None if probabilities is None else np.asarray(probabilities)))
+    if probabilities is not None and guess.shape != whole:
+        data = np.asarray(probabilities)[(slice(None), *(slice(None),) * guess.slice_axis, slice(*parse_slices(slices)))]
+        probabilities = replace(probabilities, data=data) if isinstance(probabilities, Probabilities) else data
+    scores: Scores = yield from steps(make_case(guess, actual, probabilities))
     return scores
 
 

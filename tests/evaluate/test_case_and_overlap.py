@@ -232,3 +232,21 @@ def test_the_real_labels_score_full_marks_against_themselves_in_any_numbering(da
     assert scores.overall["accuracy"] == scores.overall["v_rand"] == 1
     assert scores.overall["adapted_rand_error"] == 0
     assert scores.overall["v_info"] == pytest.approx(1)
+
+
+def test_slices_cut_the_prediction_its_probabilities_and_the_truth_alike():
+    from napari_segtool.api import evaluate
+    from napari_segtool.core.labels import Labels
+    from napari_segtool.core.result import Prediction
+
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 2, (4, 8, 8)).astype(np.uint8)
+    foreground = generator.random((4, 8, 8)).astype(np.float32)
+    both = np.stack([1 - foreground, foreground])
+    labels = (foreground > 0.5).astype(np.uint8) + 1  # a model learned from paint
+    whole = Prediction(Labels(labels, "ZYX"), Probabilities(both, "CZYX", classes=(1, 2)))
+    cut = Prediction(Labels(labels[1:3], "ZYX"), Probabilities(both[:, 1:3], "CZYX", classes=(1, 2)))
+    expected = evaluate(cut, truth[1:3]).overall
+    assert evaluate(whole, truth, slices="1:3").overall == pytest.approx(expected)
+    assert evaluate(cut, truth, slices="1:3").overall == pytest.approx(expected)
+    assert evaluate(labels, truth, probabilities=both, slices="1:3").overall == pytest.approx(expected)
