@@ -17,6 +17,7 @@ from napari_segtool.ui._train_folder import LOG_FILE, trainer_of
 
 _LOG_TAIL_BYTES = 20_000
 NICE = 10
+CHILD_MODULE = "napari_segtool.training._child"
 
 
 class Child:
@@ -75,7 +76,7 @@ def start_child(folder: Path, threads: int = 0) -> Child:
         If the run folder cannot be written to.
     """
     environment = {**os.environ, **child_environment(threads)}
-    command = [sys.executable, "-m", "napari_segtool.training._child", str(folder), "--nice", str(NICE)]
+    command = [sys.executable, "-m", CHILD_MODULE, str(folder), "--nice", str(NICE)]
     try:
         log = (folder / LOG_FILE).open("ab")
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -332,6 +333,7 @@ def _make_run(order: Order, root: Path, threads: int) -> Steps[Path]:
     )
     wanted = False
     try:
+        rename_run(run.folder, f"{order.pairs[0][0].name} · {time.strftime('%d %b %H:%M')}")
         import pyqtgraph  # noqa: F401  here, so that the curves do not stall the window when they first appear
 
         yield Progress(1, 1, "ready")

@@ -180,7 +180,7 @@ class ExplainPanel(Panel):
 
     def _aim(self) -> None:
         """Listen for clicks where a pixel is asked for."""
-        listening = self.isVisible() and self.at_pixel.isChecked() and self.models.desk.bundle is not None
+        listening = self.in_view and self.at_pixel.isChecked() and self.models.desk.bundle is not None
         self.picker.switch(self.image if listening else None)
         if not self.at_pixel.isChecked():
             self.picker.clear()

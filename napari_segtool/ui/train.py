@@ -66,7 +66,6 @@ class TrainPanel(Panel):
         self.desk.deleted.connect(self._deleted)
         self.desk.not_deleted.connect(self._not_deleted)
         self.session.paint.changed.connect(self._marks_changed)
-        self.viewer.events.theme.connect(self._theme_changed)
         self.state_changed.connect(self._follow_state)
 
     # making
@@ -290,7 +289,10 @@ class TrainPanel(Panel):
         ):
             signal.disconnect(slot)
         self.session.paint.changed.disconnect(self._marks_changed)
-        self.viewer.events.theme.disconnect(self._theme_changed)
+
+    def theme_changed(self, dark: bool, text_colour: str) -> None:
+        """Draw the curves in the colours of the theme."""
+        self.curves.set_theme(self.viewer.theme)
 
     def facts_of_labels(self, layer: LabelsLayer | None) -> str:
         """Say how much is labelled."""
@@ -522,9 +524,6 @@ class TrainPanel(Panel):
         training = state == "working" and self.desk.busy
         self.button.setVisible(not training and self.image is not None)
         self._stop_row.setVisible(training)
-
-    def _theme_changed(self, event: Any = None) -> None:
-        self.curves.set_theme(self.viewer.theme)
 
 
 def _scores(history: History) -> str:
