@@ -93,13 +93,14 @@ def prediction_record(prediction: Prediction, files: Mapping[int, Path]) -> Reco
 def read_prediction(record: Mapping[str, Any], folder: Path) -> Prediction:
     """Return the prediction of a record, taking its arrays."""
     labels, chances, doubt = record["labels"], record["probabilities"], record["uncertainty"]
+    spacing_um, history = tuple(record["spacing_um"]), tuple(Step.from_dict(step) for step in record["history"])
     return Prediction(
         labels=Labels(take_array(folder / labels["file"]), labels["axes"], tuple(labels["class_names"])),
         probabilities=chances
-        and Probabilities(take_array(folder / chances["file"]), chances["axes"], tuple(chances["class_names"]), tuple(chances["classes"])),
-        uncertainty=doubt and read_stack_record(doubt, take_array(folder / doubt["file"])),
-        spacing_um=tuple(record["spacing_um"]),
-        history=tuple(Step.from_dict(step) for step in record["history"]),
+        and Probabilities(take_array(folder / chances["file"]), chances["axes"], tuple(chances["class_names"]), tuple(chances["classes"]), spacing_um, history),
+        uncertainty=doubt and read_stack_record(doubt, take_array(folder / doubt["file"]), {"history": history}),
+        spacing_um=spacing_um,
+        history=history,
         name=record["name"],
     )
 

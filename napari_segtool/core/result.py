@@ -120,12 +120,16 @@ class Probabilities:
         Names in the order of the class axis.
     classes
         Label value of each entry of the class axis: 0…K-1 for masks, 1…K for paint.
+    spacing_um, history
+        As in `Segmentation`.
     """
 
     data: Any
     axes: str
     class_names: tuple[str, ...] = ()
     classes: tuple[int, ...] = ()
+    spacing_um: tuple[float, ...] = ()
+    history: tuple[Step, ...] = ()
     calibrated: bool = False
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

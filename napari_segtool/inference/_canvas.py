@@ -74,8 +74,8 @@ class Canvas:
         """Return the result."""
         model, axes = self._model, stack.label_axes
         name = f"{stack.name} · {model.title}".strip(" ·")
-        chances = None if self._probabilities is None else Probabilities(self._probabilities, f"C{axes}", model.names, model.values)
-        doubt = None if self._uncertainty is None else Stack(self._uncertainty, axes, stack.spacing_um, f"{name} · uncertainty")
+        chances = None if self._probabilities is None else Probabilities(self._probabilities, f"C{axes}", model.names, model.values, stack.spacing_um, (step,))
+        doubt = None if self._uncertainty is None else Stack(self._uncertainty, axes, stack.spacing_um, f"{name} · uncertainty", {"history": (step,)})
         return Prediction(Labels(self._labels, axes, model.label_names), chances, doubt, stack.spacing_um, (step,), name)
 
     def _write(self, target: Any, scene: Sequence[int], box: Box, depths: list[tuple[int | None, int]], values: Any) -> None:

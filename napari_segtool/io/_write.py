@@ -53,7 +53,7 @@ def write_result(
     path
         Where to; the ending chooses the format (`WRITABLE`).
     spacing_um, history
-        For results that carry none of their own (`Probabilities`, `Labels`, and the history of a `Stack`).
+        For results that carry none of their own (`Labels`, `Paint`); a `Stack` carries its history in ``memo["history"]``.
 
     Raises
     ------
@@ -66,10 +66,10 @@ def write_result(
     """
     path = Path(path).expanduser()
     if isinstance(result, Stack):
-        write_image(result, path, history=history)
+        write_image(result, path, history=history or result.memo.get("history", ()))
     elif isinstance(result, Probabilities):
-        spacing = check_spacing(spacing_um, result.axes)
-        record = Record(result.axes, tuple(result.data.shape), spacing, result.class_names, result.classes, history)
+        spacing = check_spacing(result.spacing_um or spacing_um, result.axes)
+        record = Record(result.axes, tuple(result.data.shape), spacing, result.class_names, result.classes, result.history or history)
         _write(result.data, np.dtype(np.float32), record, path)
     elif isinstance(result, (Labels, Paint)):
         write_labels(result, path, spacing_um=spacing_um, history=history)

@@ -49,6 +49,8 @@ def test_a_model_predicts_in_the_numbering_of_its_mask_and_scores_well(command, 
     assert set(np.unique(labels.data)) <= {0, 1}
     assert (labels.axes, labels.spacing_um) == ("ZYX", (0.05, 0.004, 0.004))
     probability = segtool.read(probabilities)
+    assert probability.spacing_um == segtool.read(uncertainty).spacing_um == (0.05, 0.004, 0.004)
+    assert [read_history(path)[-1].name for path in (probabilities, uncertainty)] == ["predict:unet"] * 2
     assert (probability.axes, probability.shape, probability.data.dtype) == ("CZYX", (2, 3, 48, 48), np.float32)
     assert np.allclose(probability.data.sum(axis=0), 1, atol=1e-3)
     assert np.array_equal(probability.data.argmax(axis=0), labels.data)
