@@ -11,8 +11,9 @@ from napari_segtool.ui.workspace import open_workspace, show_panel
 
 
 @pytest.fixture
-def workspace(make_napari_viewer, qtbot):
-    """A viewer with the workspace open, in which panels are shown by name."""
+def workspace(make_napari_viewer, qtbot, monkeypatch, tmp_path):
+    """A viewer with the workspace open, in which panels are shown by name; nothing is remembered from other tests."""
+    monkeypatch.setenv("SEGTOOL_CONFIG", str(tmp_path / "settings.json"))
     viewer = make_napari_viewer(show=True)
     open_workspace(viewer)
     qtbot.wait(50)

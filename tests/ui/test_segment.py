@@ -1,0 +1,245 @@
+"""The Segment panel: previews that are never stale, threshold lines, seeds, and results that lie on the image."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from napari_segtool import api
+from napari_segtool.core.params import Params, param
+from napari_segtool.core.progress import Progress
+from napari_segtool.core.registry import METHODS, Entry
+from napari_segtool.core.stack import Stack
+from napari_segtool.ui._bridge import segmentation_of
+
+
+class SlowParams(Params):
+    """Settings of the slow method."""
+
+    value: int = param(1, "Label to write.", ge=1, le=200)
+
+
+class Slow:
+    """A method whose previews take as long as the test says, and which knows what it was asked."""
+
+    def __init__(self):
+        self.pause_s = 0.0
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, stack, params):
+        for step in range(3):
+            yield Progress(step, 3, "step")
+            time.sleep(self.pause_s)
+        self.gate.wait(10)
+
+        def rule(plane):
+            return np.full(plane.shape[-2:], params.value, np.uint8)
+
+        return rule
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    method = Slow()
+    entries = {**{entry.name: entry for entry in METHODS}, "slow": Entry("slow", "Slow", "Takes its time.", method, SlowParams, "threshold")}
+    monkeypatch.setattr(METHODS, "_entries", entries)
+    return method
+
+
+def choose(panel, name, **values):
+    panel.chooser.choose(name)
+    panel._method_chosen(name)
+    panel.form.set_values(values)
+    panel._edited(next(iter(panel.form.fields)))
+
+
+def settled(panel, qtbot):
+    qtbot.waitUntil(lambda: not panel._latest.busy and not panel._soon.isActive(), timeout=10000)
+    qtbot.wait(20)
+    return panel._preview_layer.layer
+
+
+def test_the_preview_is_what_the_method_makes_of_the_visible_slice(workspace, qtbot, steps_image):
+    viewer, data = workspace.viewer, steps_image[0]
+    image = viewer.add_image(data, name="em", scale=(0.05, 0.004, 0.004), translate=(1, 2, 3), units="um", axis_labels=("z", "y", "x"))
+    viewer.dims.set_current_step(0, 1)
+    panel = workspace("segment")
+    active = viewer.layers.selection.active
+    choose(panel, "otsu", classes=2)
+    layer = settled(panel, qtbot)
+    whole = api.segment(Stack(data, "ZYX"), "otsu").data
+    np.testing.assert_array_equal(layer.data[0], whole[1])
+    assert np.allclose(layer.data_to_world((0, 5, 6)), image.data_to_world((1, 5, 6)))
+    assert viewer.layers.selection.active is active
+    assert panel.labels is None  # a preview is nobody's labels
+    assert panel._bars.counts.sum() == 40 * 48
+
+    viewer.dims.set_current_step(0, 2)
+    np.testing.assert_array_equal(settled(panel, qtbot).data[0], whole[2])
+    image.data = 255 - data
+    np.testing.assert_array_equal(settled(panel, qtbot).data[0], api.segment(Stack(255 - data, "ZYX"), "otsu").data[2])
+
+    workspace("annotate")
+    qtbot.waitUntil(lambda: panel._preview_layer.layer is None)
+    assert [layer.name for layer in viewer.layers] == ["em"]
+    workspace("segment")
+    assert settled(panel, qtbot) is not None
+    panel.preview_switch.click()
+    assert [layer.name for layer in viewer.layers] == ["em"]
+
+
+def test_apply_makes_labels_that_lie_on_the_image_and_carry_their_recipe(workspace, qtbot, steps_image):
+    viewer, (data, truth) = workspace.viewer, steps_image
+    image = viewer.add_image(data, name="em", scale=(0.05, 0.004, 0.004), units="um", axis_labels=("z", "y", "x"))
+    panel = workspace("segment")
+    choose(panel, "otsu", classes=2)
+    settled(panel, qtbot)
+    with qtbot.waitSignal(panel.state_changed, check_params_cb=lambda state: state == "done", timeout=5000):
+        panel.button.click()
+    result = viewer.layers["em · Otsu"]
+    np.testing.assert_array_equal(result.data, truth)  # squares of 190 on 40, noise of 20: no method may miss them
+    assert np.allclose(result.extent.world, image.extent.world)
+    segmentation = segmentation_of(result)
+    assert segmentation.spacing_um == pytest.approx((0.05, 0.004, 0.004))
+    assert segmentation.history[0].name == "segment:otsu"
+    assert panel._preview_layer.layer is None  # the result lies there now
+    assert "em · Otsu" in panel.message.plain
+    assert "Export" in panel.message.offers
+
+    panel.form.fields["classes"].slider.setValue(1)
+    assert panel.message.plain == ""
+    assert settled(panel, qtbot) is not None
+    panel.start()
+    qtbot.waitUntil(lambda: panel.state == "done", timeout=5000)
+    assert [layer.name for layer in viewer.layers] == ["em", "em · Otsu"]
+    assert viewer.layers["em · Otsu"].data.max() == 2
+
+
+def test_a_stale_preview_is_never_shown_while_a_slider_is_dragged(workspace, qtbot, slow, steps_image):
+    viewer = workspace.viewer
+    viewer.add_image(steps_image[0], name="em")
+    panel = workspace("segment")
+    panel.chooser.entries = {entry.name: entry for entry in METHODS}
+    panel.chooser.box.addItem("Slow", "slow")
+    choose(panel, "slow", value=1)
+    settled(panel, qtbot)
+    stale = []
+    shown = panel._preview_layer.show
+    panel._preview_layer.show = lambda preview, like, axes: (
+        stale.append(int(preview.plane[0, 0])) if preview.plane[0, 0] != panel.form.values()["value"] else None,
+        shown(preview, like, axes),
+    )
+    slow.pause_s = 0.004
+    for value in range(2, 60):
+        panel.form.fields["value"].box.setValue(value)
+        qtbot.wait(value % 9)
+    layer = settled(panel, qtbot)
+    assert stale == []
+    assert (layer.data == 59).all()
+
+    slow.gate.clear()
+    panel.form.fields["value"].box.setValue(80)
+    qtbot.wait(50)
+    panel.form.fields["value"].box.setValue(81)
+    viewer.dims.set_current_step(0, 2)
+    qtbot.wait(50)
+    slow.gate.set()
+    layer = settled(panel, qtbot)
+    assert stale == []
+    assert (layer.data == 81).all()
+    assert layer.translate[0] == 2
+
+
+def test_stop_answers_within_a_second_and_leaves_no_half_result(workspace, qtbot, slow, steps_image):
+    viewer = workspace.viewer
+    viewer.add_image(steps_image[0], name="em")
+    panel = workspace("segment")
+    panel.preview_switch.click()
+    panel.chooser.entries = {entry.name: entry for entry in METHODS}
+    panel.chooser.box.addItem("Slow", "slow")
+    choose(panel, "slow")
+    slow.gate.clear()
+    panel.button.click()
+    assert (panel.state, panel.button.text()) == ("working", "Stop")
+    qtbot.wait(100)
+    assert panel.bar.isVisible()
+    begun = time.monotonic()
+    panel.button.click()
+    qtbot.waitUntil(lambda: panel.state == "ready", timeout=2000)
+    assert time.monotonic() - begun < 1.0
+    slow.gate.set()
+    qtbot.wait(100)
+    assert [layer.name for layer in viewer.layers] == ["em"]
+    assert "Stopped" in panel.message.plain
+    assert panel.button.text() == "Apply to stack"
+
+
+def test_the_lines_in_the_histogram_are_the_thresholds_and_can_be_dragged(workspace, qtbot, steps_image):
+    data = steps_image[0]
+    workspace.viewer.add_image(data, name="em")
+    panel = workspace("segment")
+    choose(panel, "threshold", lower=50.0, upper=100.0)
+    settled(panel, qtbot)
+    qtbot.waitUntil(lambda: len(panel.histogram._lines) == 2, timeout=3000)
+    low, high = float(data.min()), float(data.max())
+    assert panel.histogram.ends == pytest.approx(((low + high) / 2, high))
+    line = min(panel.histogram._lines, key=lambda one: one.value())
+    line.setValue(low + 0.25 * (high - low))
+    line.sigDragged.emit(line)
+    assert panel.form.values()["lower"] == pytest.approx(25.0, abs=0.1)
+    assert panel.session.memory.recall("segment.threshold")["lower"] == pytest.approx(25.0, abs=0.1)
+    kept = settled(panel, qtbot).data[0] == 1
+    plane = data[workspace.viewer.dims.current_step[0]]
+    np.testing.assert_array_equal(kept, plane >= low + panel.form.values()["lower"] / 100 * (high - low))
+
+
+def test_regions_grow_from_clicked_seeds_with_the_label_of_each(workspace, qtbot):
+    data = np.zeros((2, 30, 40), np.uint8)
+    data[:, 5:15, 5:15] = 100
+    data[:, 5:15, 25:35] = 200
+    viewer = workspace.viewer
+    viewer.add_image(data, name="em", scale=(3, 2, 2), units="um", axis_labels=("z", "y", "x"))
+    viewer.dims.set_current_step(0, 1)
+    panel = workspace("segment")
+    choose(panel, "region-growing", smoothing_px=0.0, tolerance=5.0)
+    panel.button.click()
+    assert panel.message.kind == "warning"
+    assert "seed" in panel.message.plain
+
+    panel.seed_controls.place.click()
+    points = viewer.layers["em · seeds"]
+    assert (points.mode, viewer.layers.selection.active) == ("add", points)
+    points.add((1, 10, 10))
+    panel.seed_controls.label.setValue(2)
+    points.add((1, 10, 30))
+    assert panel.seeds.text(panel.session.stack(panel.image)) == "1,10,10:1; 1,10,30:2"
+    assert panel.seed_controls.said.text() == "2 seeds."
+    expected = np.zeros((30, 40))
+    expected[5:15, 5:15] = 1
+    expected[5:15, 25:35] = 2
+    np.testing.assert_array_equal(settled(panel, qtbot).data[0], expected)
+    assert not np.allclose(points.face_color[0], points.face_color[1])
+
+    panel.start()
+    qtbot.waitUntil(lambda: panel.state == "done", timeout=5000)
+    np.testing.assert_array_equal(viewer.layers["em · Region growing"].data[1], expected)
+    assert viewer.layers["em · Region growing"].data[0].max() == 0
+    panel.seed_controls.clear_button.click()
+    assert panel.seeds.count() == 0
+
+
+def test_a_method_that_cannot_work_says_so_in_the_panel_and_not_in_a_console(workspace, qtbot):
+    workspace.viewer.add_image(np.full((2, 8, 8), 7, np.uint8), name="flat")
+    panel = workspace("segment")
+    choose(panel, "otsu")
+    settled(panel, qtbot)
+    assert panel.message.kind == "warning"
+    assert "grey value" in panel.message.plain
+    panel.button.click()
+    qtbot.waitUntil(lambda: panel.state == "failed", timeout=5000)
+    assert "grey value" in panel.message.plain
+    assert len(workspace.viewer.layers) == 1
