@@ -55,6 +55,7 @@ class TrainPanel(Panel):
         self.desk = self.session.shared(TrainingDesk)
         self._chosen: tuple[Path, ...] = ()
         self._histories: dict[Path, History] = {}
+        self.labels_combo.setToolTip("What it learns from: paint strokes, or a mask of the whole image.")
         self._make_settings()
         self._make_below()
         self._recall()
@@ -96,6 +97,7 @@ class TrainPanel(Panel):
         self.plan.setWordWrap(True)
         self.plan.setToolTip("What the training will do, in short.")
         self.advanced = Fold("Advanced")
+        self.advanced.button.setToolTip("Everything else that can be set: network, patches, augmentation, optimiser.")
         self._form_place = QVBoxLayout()
         self.advanced.setContentLayout(self._form_place)
         self.seed = QSpinBox()
@@ -208,6 +210,7 @@ class TrainPanel(Panel):
         self.form = ParamsForm(entry.params)
         self.form.set_values(self._values.get(entry.name, {}))
         _add(self.form.fold.content.layout(), "Seed", self.seed)
+        self.form.fold.button.setToolTip(self.advanced.button.toolTip())
         self.form.fold.button.hide()  # all of it is folded already, under our own heading
         self.form.fold.unfold()
         self.form.fold.show()
