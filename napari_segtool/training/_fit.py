@@ -128,6 +128,8 @@ class _Fit:
             self.log.write("message", text=f"Going on from step {trainer.step}.")
         prefetcher = Prefetcher(trainer.batches())
         try:
+            if sitting.resumed:  # a validation may have been broken off
+                yield from self._between_steps()
             while self._fraction() < 1:
                 try:
                     sitting.watch.look()
@@ -184,7 +186,7 @@ class _Fit:
             )
 
     def _between_steps(self) -> Iterator[TrainingProgress]:
-        if self._validation_due():
+        if self._validation_due() and self.sitting.validated_step != self.trainer.step:
             yield from self._validate()
             self._next_validation = self._validation_after()
             self._save()

@@ -6,23 +6,21 @@ The folder is all there is: a training that is killed is resumed from it, here o
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_segtool.core.errors import DataError, ModelError, ParameterError, StorageError
+from napari_segtool.core.errors import DataError, ModelError, ParameterError
 from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.params import Params
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import Step
 from napari_segtool.core.stack import Stack
 from napari_segtool.training._events import ENDS, EventLog, read_events, write_atomically
+from napari_segtool.training._folder import as_json, cannot_write, claim_folder, clear_folder, found_versions, read_json
 from napari_segtool.training._lock import is_training
 from napari_segtool.training._pairs import (
     LabelsAre,
@@ -39,7 +37,6 @@ from napari_segtool.training._pairs import (
 FORMAT = 1
 DEFAULT_MINUTES = 10.0
 _STALE_S = 3.0
-_LIBRARIES = ("torch", "numpy", "opencv-python-headless", "safetensors")
 
 Request = Literal["stop", "cancel"]
 State = Literal["new", "training", "done", "stopped", "cancelled", "failed", "interrupted"]
@@ -98,7 +95,7 @@ class Run:
     @property
     def stored(self) -> tuple[Stored, ...]:
         """The pairs as they lie in ``data/``."""
-        records = _read_json(self.folder / "data" / "index.json", "the index of its data")
+        records = read_json(self.folder / "data" / "index.json", "the index of its data")
         try:
             return tuple(_stored(record) for record in records["pairs"])
         except (KeyError, TypeError) as error:
@@ -185,7 +182,7 @@ class Run:
         try:
             write_atomically(self.folder / name, data)
         except OSError as error:
-            raise _storage(self.folder, error) from None
+            raise cannot_write(self.folder, error) from None
 
 
 def create_run(
@@ -261,7 +258,7 @@ def create_run(
     start = _start_card(start_from, channels) if start_from else None
     remarks = [paint_in_disguise(census, labels_are)]
     folder = Path(folder)
-    made = _claim(folder)
+    made = claim_folder(folder)
     try:
         (folder / "data").mkdir()
         stored = []
@@ -269,7 +266,7 @@ def create_run(
             record, remark = store_pair(pair, values, labels_are, folder / "data", number)
             stored.append(record)
             remarks.append(remark)
-        write_atomically(folder / "data" / "index.json", _json({"pairs": [asdict(record) for record in stored]}))
+        write_atomically(folder / "data" / "index.json", as_json({"pairs": [asdict(record) for record in stored]}))
         if start is not None:
             shutil.copytree(start, folder / "start")
         for name in ("checkpoints", "preview"):
@@ -287,21 +284,21 @@ def create_run(
             "seed": int(seed),
             "device": device,
             "threads": int(threads),
-            "versions": _versions(),
+            "versions": found_versions(),
             "created": time.time(),
         }
         config["recipe"] = _recipe(config, stored).as_dict()
         log = EventLog(folder / "events.jsonl")
         for remark in filter(None, remarks):
             log.write("message", text=remark)
-        write_atomically(folder / "config.json", _json(config))
+        write_atomically(folder / "config.json", as_json(config))
         (folder / "creating").unlink()
     except BaseException as error:
-        _clear(folder)
+        clear_folder(folder)
         if made:
             folder.rmdir()
         if isinstance(error, OSError):
-            raise _storage(folder, error) from None
+            raise cannot_write(folder, error) from None
         raise
     return Run(folder, config)
 
@@ -319,7 +316,7 @@ def open_run(folder: str | Path) -> Run:
         raise ModelError(f"There is no run at {folder}.", hint="Give the folder of a run, or start a new one.")
     if not (folder / "config.json").is_file():
         raise ModelError(f"The folder {folder} is not a run: it has no config.json.", hint="Give the folder of a run, or start a new one.")
-    config = _read_json(folder / "config.json", "its configuration")
+    config = read_json(folder / "config.json", "its configuration")
     missing = [key for key in ("learner", "params", "classes", "channels", "minutes", "steps", "seed", "recipe") if key not in config]
     if config.get("format") != FORMAT or missing:
         raise ModelError(f"The configuration of {folder} is damaged, or from another version of napari-segtool.", hint="Start a new run.")
@@ -334,43 +331,6 @@ def with_budget(run: Run, *, minutes: float = 0, steps: int = 0, threads: int = 
     if threads >= 0:
         config["threads"] = threads
     return replace(run, config=config)
-
-
-def _claim(folder: Path) -> bool:
-    """Make the folder, or take it where it is empty; return whether it was made."""
-    try:
-        if folder.exists():
-            if not folder.is_dir():
-                raise StorageError(f"{folder} is a file.", hint="Give another name for the run's folder.")
-            if (folder / "creating").exists() and not (folder / "config.json").exists():
-                _clear(folder)
-            if any(entry.name != "lost+found" for entry in folder.iterdir()):
-                run = (folder / "config.json").is_file()
-                raise StorageError(
-                    f"The folder {folder} {'already holds a run' if run else 'is not empty'}.",
-                    hint="Go on with it by --resume, or give another name." if run else "Give another name, or an empty folder.",
-                )
-            made = False
-        else:
-            folder.mkdir(parents=True)
-            made = True
-        (folder / "creating").write_text("This run is being made. If nothing is making it, this folder can be deleted.\n")
-    except OSError as error:
-        raise _storage(folder, error) from None
-    return made
-
-
-def _clear(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.name == "lost+found":
-            continue
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def _storage(folder: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"The run folder {folder} cannot be written: {error.strerror or error}.", hint="Free some space there, or give a folder on another disk with --out."
-    )
 
 
 def _names_of(pairs: Sequence[tuple[Stack, Any]], values: Sequence[int]) -> tuple[str, ...]:
@@ -399,33 +359,3 @@ def _recipe(config: Mapping[str, Any], stored: Sequence[Stored]) -> Step:
     facts = {key: config[key] for key in ("labels_are", "minutes", "steps")}
     inputs = hashlib.sha256("|".join(f"{record.sha} {record.labels_sha}" for record in stored).encode()).hexdigest()[:16]
     return Step(f"train:{config['learner']}", {**config["params"], **facts}, str(config["versions"]["napari-segtool"]), inputs, int(config["seed"]))
-
-
-def _versions() -> dict[str, str]:
-    from napari_segtool import __version__
-
-    found = {
-        "napari-segtool": __version__,
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {os.uname().machine if hasattr(os, 'uname') else ''}".strip(),
-    }
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
-
-
-def _json(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False).encode()
-
-
-def _read_json(path: Path, what: str) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path.parent} is damaged: {what} cannot be read ({error}).", hint="Start a new run.") from None
-    if not isinstance(record, dict):
-        raise ModelError(f"{path.parent} is damaged: {what} cannot be read.", hint="Start a new run.")
-    return record

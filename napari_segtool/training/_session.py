@@ -66,6 +66,7 @@ class Sitting:
             watch=self.watch,
         )
         self.best = -1.0
+        self.validated_step = 0
         self.latest = Validation(float("nan"), float("nan"), ())
         self.halo = receptive_halo(self.trainer.average, plan.spatial)
         self._window_px = _WINDOW_PX
@@ -104,7 +105,7 @@ class Sitting:
                     raise
                 self._window_px //= 2
                 self.log.write("message", text=f"Memory ran out in validation: going on with windows of {self._window_px} pixels.")
-        self.latest = result
+        self.latest, self.validated_step = result, self.trainer.step
         score = result.dice if result.dice == result.dice else 0.0
         kept = score >= self.best - TOLERANCE
         self.best = max(self.best, score)
@@ -155,7 +156,7 @@ class Sitting:
 
     def save_checkpoint(self) -> bool:
         """Write the whole state; a full disk is reported and the training goes on. Return whether it was written."""
-        facts = {"seconds": self.seconds, "best": self.best, "latest": plain({"loss": self.latest.loss, "dice": self.latest.dice})}
+        facts = {"seconds": self.seconds, "best": self.best, "validated_step": self.validated_step, "latest": plain({"loss": self.latest.loss, "dice": self.latest.dice})}
         try:
             write_checkpoint(self.run.folder / "checkpoints", self.trainer.checkpoint(facts))
         except OSError as error:
@@ -231,6 +232,7 @@ class Sitting:
             return False
         self.trainer.restore(checkpoint)
         self._seconds_before, self.best = float(checkpoint.facts["seconds"]), float(checkpoint.facts["best"])
+        self.validated_step = int(checkpoint.facts["validated_step"])
         return True
 
     def _start_from(self) -> None:

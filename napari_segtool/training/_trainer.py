@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from napari_segtool.core.errors import DataError, DeviceError
 from napari_segtool.core.registry import NETWORKS
 from napari_segtool.nets._forward import resolve_device
 from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.nets._precision import bfloat16_pays
 from napari_segtool.training._checkpoint import Checkpoint
 from napari_segtool.training._holdout import Field
 from napari_segtool.training._loader import Batch, BatchMaker
@@ -25,7 +25,6 @@ from napari_segtool.training._plan import Plan
 from napari_segtool.training._watch import StopRequestedError, Watch
 
 _MOST_BAD_STEPS = 50
-_TIMINGS, _TIMING_PX = 3, 128
 
 
 class Trainer:
@@ -53,7 +52,6 @@ class Trainer:
         self, plan: Plan, fields: tuple[Field, ...], *, channels: int, classes: int, normalisation: Normalisation, device: str, seed: int, watch: Watch
     ) -> None:
         self.plan, self.device, self.seed = plan, resolve_device(device), seed
-        self._channels = channels
         self._fields, self._normalisation = fields, normalisation
         self._layout = torch.channels_last if plan.spatial == 2 else torch.channels_last_3d
         entry = NETWORKS.get(plan.network)
@@ -95,17 +93,10 @@ class Trainer:
         )
 
     def choose_precision(self) -> None:
-        """Use bfloat16 where the hardware has it and a quick timing of both says that it is faster."""
-        self.precision = self.plan.precision if self.plan.precision != "auto" else "float32"
-        if self.plan.precision != "auto" or not _has_bfloat16(self.device):
-            return
-        seconds = {"float32": math.inf, "bfloat16": math.inf}
-        self.average.requires_grad_(True)
-        for _ in range(_TIMINGS):  # in turn, since the first of each also prepares its kernels
-            for name, least in seconds.items():
-                seconds[name] = min(least, self._time(name))
-        self.average.requires_grad_(False)
-        self.precision = "bfloat16" if seconds["bfloat16"] < 0.9 * seconds["float32"] else "float32"
+        """Use bfloat16 where it is asked for, or where the hardware is known to be faster with it."""
+        wanted = self.plan.precision
+        pays = wanted == "bfloat16" or (wanted == "auto" and bfloat16_pays(self.device))
+        self.precision = "bfloat16" if pays else "float32"
 
     def learn(self, batch: Batch, rate: float) -> float:
         """Do one step and return its loss; a step that is abandoned half-way changes nothing.
@@ -243,20 +234,6 @@ class Trainer:
             torch.manual_seed(self.seed * 1_000_003 + self.step)
             yield
 
-    def _time(self, precision: str) -> float:
-        """Seconds of a forward and backward pass over two small patches."""
-        self.precision = precision
-        sides = [min(n, _TIMING_PX) for n in (self.patch_px[1:] if self.plan.spatial == 2 else self.patch_px)]
-        images = torch.zeros((2, self._channels, *sides), device=self.device).contiguous(memory_format=self._layout)
-        clock = time.process_time if self.device.type == "cpu" else time.perf_counter  # other programs do not count
-        begin = clock()
-        with self._autocast():
-            total = self.average(images).float().mean()
-        torch.autograd.grad(total, list(self.average.parameters()))
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return clock() - begin
-
 
 def fixed_normalisation(fields: tuple[Field, ...]) -> Normalisation:
     """Return the mean and deviation of all training planes together."""
@@ -271,12 +248,3 @@ def fixed_normalisation(fields: tuple[Field, ...]) -> Normalisation:
     mean = np.atleast_1d(total / count)
     deviation = np.sqrt(np.maximum(np.atleast_1d(squares / count) - mean**2, 0))
     return Normalisation("fixed", tuple(float(v) for v in mean), tuple(float(v) for v in deviation))
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-Tell = Callable[[str], None]
