@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -276,8 +277,11 @@ def explain_steps(
         Name from the registry of explainers.
     target
         Class, and pixel or plane; without either, the first plane.
-    device, precision, threads
+    device, threads
         As for prediction.
+    precision
+        "float32", "bfloat16", or "auto": as for prediction, but float32 for a single pixel, where rounding does not average
+        out, and for explainers with the trait ``"float32"``.
     loaded
         The model in memory where the caller keeps it.
     **params
@@ -304,6 +308,8 @@ def explain_steps(
     if loaded is None:
         yield Progress(0, 0, "loading the model")
         loaded = load_model(bundle, device=device, precision=precision, threads=threads)
+    if precision == "auto" and ("float32" in entry.traits or target.point):
+        loaded = replace(loaded, forward=loaded.forward.in_float32())
     question = Question(loaded, stack, target)
     drawn: NDArray[np.float32] | None = None
     with _out_of_place(question.network):
@@ -325,6 +331,7 @@ def explain_steps(
     facts = {
         "model": str(bundle.path),
         "model_sha": str(bundle.card.get("weights_sha256", ""))[:16],
+        "precision": loaded.forward.precision,
         "class": target.class_value,
         "point": list(target.point),
         "plane": list(question.plane),

@@ -203,6 +203,15 @@ class Forward:
             limit = _TILE_S / self.seconds_per_px
         return max(math.prod(2 * n for n in self.multiple), int(limit))
 
+    def in_float32(self) -> Forward:
+        """Return the same network in float32: itself, or a twin that shares what can be shared."""
+        if self.precision == "float32":
+            return self
+        exact = copy.copy(self)
+        (exact.network, exact._quick), exact.seconds_per_px = self._full, self._full_seconds_per_px
+        exact.precision = "float32"
+        return exact
+
     def free_cache(self) -> None:
         """Give memory that torch holds in reserve back to the device."""
         if self.device.type == "cuda":
@@ -217,18 +226,19 @@ class Forward:
             reference = self.logits(batch)
         self._floats_per_px, self._products_per_px = count.floats / pixels, count.products / pixels
         self._fuse(batch, reference)
+        self._full, self.seconds_per_px = (self.network, self._quick), self._time(batch) / pixels
+        self._full_seconds_per_px = self.seconds_per_px
         if precision == "float32" or (precision == "auto" and not bfloat16_pays(self.device)):
-            self.seconds_per_px = self._time(batch) / pixels
             return
-        full = self.network, self._quick
         if self.device.type == "cpu":
             self._quick = self.network = copy.deepcopy(self.network).bfloat16()
         self.precision = "bfloat16"
         rounded = self.logits(batch)
         self._fuse(batch, rounded)
         if precision == "auto" and not _difference(rounded, reference) <= _AGREEMENT:
-            (self.network, self._quick), self.precision = full, "float32"
-        self.seconds_per_px = self._time(batch) / pixels
+            (self.network, self._quick), self.precision = self._full, "float32"
+        else:
+            self.seconds_per_px = self._time(batch) / pixels
 
     def _fuse(self, batch: Tensor, reference: Tensor) -> None:
         """Let each convolution do the ReLU after it, where torch can and the logits stay what they are."""

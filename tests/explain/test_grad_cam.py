@@ -101,3 +101,14 @@ def test_of_a_volume_the_layers_plane_nearest_in_z_is_shown():
     cam = np.maximum(pixels[3], 0) + np.maximum(-2 * pixels[3], 0)
     assert drawn.shape == (1, 8, 9)
     np.testing.assert_allclose(drawn[0] / drawn.max(), cam / cam.max(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor has no bfloat16")
+def test_a_class_is_drawn_in_the_models_number_format_and_points_the_same_way_and_a_pixel_in_float32():
+    network, _ = small_unet(base_channels=16, depth=3)
+    stack = Stack(noise(120, 130), "YX")
+    exact, rounded = (loaded_by_hand(network, precision=name) for name in ("float32", "bfloat16"))
+    fine, coarse = (explained(model, stack, Target(1), positive=False).ravel() for model in (exact, rounded))
+    assert 0.99 <= fine @ coarse / np.linalg.norm(fine) / np.linalg.norm(coarse) < 1
+    pixel = Target(1, point=(60, 70))
+    np.testing.assert_array_equal(explained(exact, stack, pixel), explained(rounded, stack, pixel))
