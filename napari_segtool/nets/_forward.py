@@ -77,7 +77,8 @@ def out_of_memory(error: BaseException) -> bool:
 def flushed_denormals() -> Iterator[None]:
     """Treat denormal numbers as zero in this thread for a while: on dark images they slow a CPU severalfold.
 
-    The thread is left as it was: code of others may rely on denormals.
+    The thread is left as it was: code of others may rely on denormals. OpenMP's threads take this setting from the thread
+    that starts them, so the first work of a process should be done inside; `Forward` does that.
     """
     tiny = sys.float_info.min
     flushed = tiny / 2 == 0
@@ -131,9 +132,10 @@ class Forward:
         self._halo: tuple[int, ...] | None = None
         self._layout = torch.channels_last if self.spatial == 2 else torch.channels_last_3d
         try:
-            self.network = fold_batchnorm(network).to(self.device, torch.float32, memory_format=self._layout)  # type: ignore[call-overload]
-            self._quick, self.precision = self.network, "float32"
-            self._probe(precision)
+            with flushed_denormals():
+                self.network = fold_batchnorm(network).to(self.device, torch.float32, memory_format=self._layout)  # type: ignore[call-overload]
+                self._quick, self.precision = self.network, "float32"
+                self._probe(precision)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise

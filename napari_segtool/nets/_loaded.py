@@ -17,7 +17,7 @@ from napari_segtool.core.registry import NETWORKS
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.stack import Stack
 from napari_segtool.nets._bundle import load_network
-from napari_segtool.nets._forward import Forward
+from napari_segtool.nets._forward import Forward, flushed_denormals
 from napari_segtool.nets._normalise import Normalisation, fill_gaps
 from napari_segtool.nets._tiling import Box, fitting_core, plan_tiles
 
@@ -99,7 +99,8 @@ def load_model(bundle: ModelBundle, *, device: str = "auto", precision: str = "a
         If the device is absent or too small.
     """
     card = bundle.card
-    forward = Forward(load_network(bundle), device=device, precision=precision, threads=threads)
+    with flushed_denormals():  # from the first: the threads that torch starts here keep the setting
+        forward = Forward(load_network(bundle), device=device, precision=precision, threads=threads)
     try:
         values = tuple(int(entry["value"]) for entry in card["classes"])
         names = tuple(str(entry.get("name", "")) for entry in card["classes"])

@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -194,6 +196,17 @@ def test_denormals_are_flushed_only_inside():
         inside = float(tiny / 2)
     assert inside == 0
     assert float(tiny / 2) == before != 0
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has no other threads")
+def test_in_a_fresh_process_all_threads_of_torch_flush_denormals():
+    code = (
+        "import torch\nfrom torch import nn\nfrom napari_segtool.nets._forward import Forward, flushed_denormals\n"
+        "torch.set_num_threads(2)\nForward(nn.Conv2d(1, 2, 3, padding=1), device='cpu', precision='float32')\n"
+        "with flushed_denormals():\n    product = torch.full((4_000_000,), 1e-39) * torch.full((4_000_000,), 0.5)\n"
+        "assert not product.any(), product.count_nonzero()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
 
 
 def test_running_out_of_memory_is_told_from_other_errors():
