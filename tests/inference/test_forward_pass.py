@@ -215,3 +215,10 @@ def test_running_out_of_memory_is_told_from_other_errors():
     assert out_of_memory(RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."))
     assert not out_of_memory(RuntimeError("shapes do not match"))
     assert not out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize("module", ["inference", "explain"])
+def test_waiting_threads_are_told_not_to_spin_before_torch_loads(module):
+    code = f"import os, sys\nimport napari_segtool.{module}\nassert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'\nassert 'torch' not in sys.modules"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100, env=environment)
