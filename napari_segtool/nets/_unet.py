@@ -54,6 +54,15 @@ def _normalisation(kind: str, channels: int, spatial: int) -> nn.Module:
     return nn.Identity()
 
 
+def _stem(channels: int, features: int, spatial: int, reduction: tuple[int, ...], normalisation: str) -> nn.Module:
+    conv: Any = nn.Conv2d if spatial == 2 else nn.Conv3d
+    return nn.Sequential(
+        conv(channels, features, reduction, stride=reduction, bias=normalisation == "none"),
+        _normalisation(normalisation, features, spatial),
+        nn.ReLU(inplace=True),
+    )
+
+
 class UNet(nn.Module):
     """U-Net with padded convolutions: the logits have the size of the input, whatever that is.
 
@@ -74,6 +83,8 @@ class UNet(nn.Module):
         "batch", "instance", "group" or "none".
     dropout
         In the bottom and the deepest encoder block.
+    reduction
+        Above 1, a first convolution ``stem`` with this stride along Y and X makes the picture smaller, and the logits are interpolated back.
 
     References
     ----------
@@ -91,12 +102,16 @@ class UNet(nn.Module):
         pooling: Sequence[Sequence[int]] = ((2, 2),) * 4,
         normalisation: str = "batch",
         dropout: float = 0.0,
+        reduction: int = 1,
     ) -> None:
         super().__init__()
         depth = len(pooling)
         widths = [min(base_channels * 2**level, max(max_channels, base_channels)) for level in range(depth + 1)]
         self.pooling = tuple(tuple(factor) for factor in pooling)
-        self.multiple = tuple(math.prod(factor[axis] for factor in self.pooling) for axis in range(spatial))
+        self.reduction = (reduction,) * 2 if spatial == 2 else (1, reduction, reduction)
+        self.multiple = tuple(self.reduction[axis] * math.prod(factor[axis] for factor in self.pooling) for axis in range(spatial))
+        self.stem = _stem(channels, base_channels, spatial, self.reduction, normalisation) if reduction > 1 else nn.Identity()
+        channels = base_channels if reduction > 1 else channels
         unpool: Any = nn.ConvTranspose2d if spatial == 2 else nn.ConvTranspose3d
         pool: Any = nn.MaxPool2d if spatial == 2 else nn.MaxPool3d
         self.down = nn.ModuleList(
@@ -113,6 +128,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, C, [Z,] Y, X)
         size = x.shape[2:]
         x = self._pad(x)  # (N, C, Z⁺, Y⁺, X⁺) multiples of the pooling
+        x = self.stem(x)  # (N, C or F, Z⁺, Y⁺/r, X⁺/r)
         skips = []
         for block, pool in zip(self.down, self.pool, strict=True):
             x = block(x)  # (N, F·2^i, Z, Y, X)
@@ -121,10 +137,16 @@ class UNet(nn.Module):
         x = self.bottom(x)
         for unpool, block, skip in zip(self.unpool, self.up, reversed(skips), strict=True):
             x = block(torch.cat((skip, unpool(x)), 1))
-        x = self.head(x)  # (N, K, Z⁺, Y⁺, X⁺) logits; softmax is the caller's
+        x = self._enlarge(self.head(x))  # (N, K, Z⁺, Y⁺, X⁺) logits; softmax is the caller's
         for axis, n in enumerate(size, start=2):
             x = x.narrow(axis, 0, n)
         return x  # (N, K, [Z,] Y, X)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        if max(self.reduction) == 1:
+            return x
+        factors = [float(n) for n in self.reduction]
+        return F.interpolate(x, scale_factor=factors, mode="bilinear" if len(factors) == 2 else "trilinear")
 
     def _pad(self, x: Tensor) -> Tensor:
         missing = [-n % multiple for n, multiple in zip(x.shape[2:], self.multiple, strict=True)]

@@ -17,6 +17,13 @@ class UNetParams(Params):
 
     base_channels: int = param(32, "Feature channels at full resolution; each level below has twice as many.", ge=1, le=256)
     depth: int = param(4, "Number of times the picture is halved.", ge=1, le=7)
+    reduction: int = param(
+        1,
+        "The network works on a picture this many times smaller along Y and X: quicker and with a wider view, for objects that are large.",
+        ge=1,
+        le=8,
+        advanced=True,
+    )
     max_channels: int = param(256, "Feature channels no level exceeds.", ge=1, le=2048, advanced=True)
     normalisation: Literal["batch", "instance", "group", "none"] = param(
         "batch", "What keeps features on one scale: batch (quick), instance or group (for batches of 1 or 2).", advanced=True
@@ -82,4 +89,5 @@ def build_unet(params: UNetParams, channels: int, classes: int, spatial: int) ->
         pooling=pooling_factors(params, spatial),
         normalisation=params.normalisation,
         dropout=params.dropout,
+        reduction=params.reduction,
     )

@@ -156,7 +156,12 @@ class Sitting:
 
     def save_checkpoint(self) -> bool:
         """Write the whole state; a full disk is reported and the training goes on. Return whether it was written."""
-        facts = {"seconds": self.seconds, "best": self.best, "validated_step": self.validated_step, "latest": plain({"loss": self.latest.loss, "dice": self.latest.dice})}
+        facts = {
+            "seconds": self.seconds,
+            "best": self.best,
+            "validated_step": self.validated_step,
+            "latest": plain({"loss": self.latest.loss, "dice": self.latest.dice}),
+        }
         try:
             write_checkpoint(self.run.folder / "checkpoints", self.trainer.checkpoint(facts))
         except OSError as error:

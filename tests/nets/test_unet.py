@@ -103,3 +103,23 @@ def test_channels_double_down_to_the_most_allowed() -> None:
 def test_same_seed_makes_the_same_weights() -> None:
     first, second = small().state_dict(), small().state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("reduction", [2, 4])
+@pytest.mark.parametrize("spatial", [2, 3])
+def test_a_network_that_works_at_lower_resolution_answers_at_full_size(spatial: int, reduction: int) -> None:
+    network = small(spatial, depth=1, reduction=reduction).eval()
+    size = [11, 37, 21][-spatial:]
+    assert network(torch.zeros(1, 1, *size)).shape == (1, 3, *size)
+    assert network.multiple == ((2 * reduction,) * 2 if spatial == 2 else (2, 2 * reduction, 2 * reduction))
+
+
+def test_a_network_at_a_quarter_of_the_resolution_sees_four_times_as_far() -> None:
+    def reach(reduction: int) -> int:
+        network = small(depth=1, reduction=reduction).eval()
+        picture = torch.randn(1, 1, 128, 128)
+        other = picture.clone()
+        other[0, 0, 64, 64] += 50.0
+        return int(((network(picture) - network(other)).abs().sum(1)[0] > 1e-4).nonzero().sub(64).abs().max())
+
+    assert reach(4) > 3 * reach(1)

@@ -19,7 +19,10 @@ class UNetLearnerParams(Params):
 
     dimensions: Literal["2-D", "3-D"] = param("2-D", "Whether the network sees one plane at a time or a volume.")
     base_channels: int = param(32, "Size of the network: feature channels at full resolution. Half is about twice as quick.", ge=2, le=128)
-    patch_px: int = param(256, "Height and width of the patches it learns from.", unit="px", ge=32, le=2048)
+    patch_px: int = param(256, "Height and width of the patches it learns from, at the resolution it works at.", unit="px", ge=32, le=2048, advanced=True)
+    resolution: Literal["auto", "full", "half", "quarter"] = param(
+        "auto", "Resolution the network works at. Lower is quicker and sees more around; auto looks at how large the objects in dense labels are."
+    )
     augmentation: Literal["none", "light", "normal", "strong"] = param(
         "normal", "How much the patches are varied (rotation, scale, bending, brightness); more helps where little is labelled."
     )
@@ -35,7 +38,9 @@ class UNetLearnerParams(Params):
     average_steps: int = param(100, "The kept weights are an average over about this many steps; 0 keeps the latest.", ge=0, le=10000, advanced=True)
     class_balance: float = param(0.5, "How much rare classes count: 0 by their pixels, 1 all alike.", ge=0, le=1, advanced=True)
     dice_weight: float = param(0.5, "Weight of the Dice loss beside the cross-entropy.", ge=0, le=10, advanced=True)
-    turn: Literal["any", "upright"] = param("any", "Whether objects may lie any way round, or images have an up and down (ultrasound).", advanced=True)
+    turn: Literal["auto", "any", "upright"] = param(
+        "auto", "Whether objects may lie any way round (any), or images have an up and down like ultrasound (upright); auto looks at the images.", advanced=True
+    )
     rotation_deg: float = param(180.0, "Largest rotation of a patch.", unit="°", ge=0, le=180, advanced=True)
     scale: float = param(0.2, "Largest change of size: 0.2 is up to 20 % larger or smaller.", ge=0, le=1, advanced=True)
     elastic_px: float = param(4.0, "Strength of random bending.", unit="px", ge=0, le=50, advanced=True)
@@ -47,6 +52,7 @@ class UNetLearnerParams(Params):
     mirror: bool = param(True, "Average predictions over mirrored images: slower, a little better.", advanced=True)
 
 
+_LEAST_RADIUS_PX = 5.0
 _STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}
 
 
@@ -80,12 +86,14 @@ def plan_unet(run: Run) -> Plan:
         raise ParameterError("A 3-D network needs volumes, but an image here is a single picture.", hint="Say --set dimensions=2-D.")
     factors = _z_factors(run, params) if spatial == 3 else ""
     depth_multiple = 2 ** factors.count("2") if spatial == 3 else 1
+    reduction = _reduction(run, params)
     multiple = 2**params.depth
     if params.patch_px < 2 * multiple:
         raise ParameterError(
             f"Patches of {params.patch_px} px are too small for {params.depth} levels.", hint=f"Take at least {2 * multiple} px, or fewer levels."
         )
-    side = -(-params.patch_px // multiple) * multiple
+    largest = max(record.shape[record.axes.index(letter)] for record in run.stored for letter in "YX")
+    side = reduction * multiple * -(-min(params.patch_px * reduction, max(largest, 2 * multiple * reduction)) // (multiple * reduction))
     planes = -(-params.patch_planes // depth_multiple) * depth_multiple if spatial == 3 else 1
     return Plan(
         network="unet",
@@ -94,6 +102,7 @@ def plan_unet(run: Run) -> Plan:
             "depth": params.depth,
             "normalisation": params.normalisation,
             "dropout": params.dropout,
+            "reduction": reduction,
             **({"z_factors": factors} if spatial == 3 else {}),
         },
         spatial=spatial,
@@ -107,25 +116,41 @@ def plan_unet(run: Run) -> Plan:
         dice_weight=params.dice_weight,
         normalisation=params.grey_values,
         precision=params.precision,
-        augmentation=_augmentation(params),
+        augmentation=_augmentation(run, params, reduction),
         mirror=params.mirror,
     )
 
 
-def _augmentation(params: UNetLearnerParams) -> Augmentation:
+def _reduction(run: Run, params: UNetLearnerParams) -> int:
+    """How many times smaller the picture is that the network works on: thin objects must stay several pixels thick."""
+    if params.resolution != "auto":
+        return {"full": 1, "half": 2, "quarter": 4}[params.resolution]
+    from napari_segtool.training._survey import object_radius_px
+
+    radius = object_radius_px(run)
+    return 4 if radius >= 4 * _LEAST_RADIUS_PX else 2 if radius >= 2 * _LEAST_RADIUS_PX else 1
+
+
+def _augmentation(run: Run, params: UNetLearnerParams, reduction: int) -> Augmentation:
     strength = _STRENGTH[params.augmentation]
     if not strength:
         return Augmentation(False, False, False, 0.0, 0.0, 0.0, 0.0)
-    upright = params.turn == "upright"
+    upright = params.turn == "upright" or (params.turn == "auto" and _has_up(run))
     return Augmentation(
         flip_x=True,
         flip_y=not upright,
         flip_z=True,
         rotation_deg=min(params.rotation_deg, 15.0 * strength) if upright else params.rotation_deg,
         scale=params.scale * strength,
-        elastic_px=params.elastic_px * strength,
+        elastic_px=params.elastic_px * strength * reduction,
         intensity=params.intensity * strength,
     )
+
+
+def _has_up(run: Run) -> bool:
+    from napari_segtool.training._survey import has_up_and_down
+
+    return has_up_and_down(run)
 
 
 def _z_factors(run: Run, params: UNetLearnerParams) -> str:
