@@ -18,8 +18,9 @@ _LEAST_AREA_PX = 9
 def object_radius_px(run: Run) -> float:
     """Return how thick the thinnest class is, in pixels: the radius of a disc whose pixels lie, on average, as deep inside as those of its objects.
 
-    That is three times the mean depth; for a wall it is three quarters of its width. The class with most pixels is left out as background; for each other class it is the lower quartile over its objects. 0 where the labels are
-    paint, whose strokes say nothing about the objects, or where no object is large enough to measure.
+    That is three times the mean depth; for a wall it is three quarters of its width. The class with most pixels is left out as
+    background; for each other class it is the lower quartile over its objects. 0 where the labels are paint, whose strokes say nothing
+    about the objects, or where no object is large enough to measure.
     """
     if run.config["labels_are"] == "paint":
         return 0.0
@@ -35,8 +36,9 @@ def object_radius_px(run: Run) -> float:
 def has_up_and_down(run: Run) -> bool:
     """Tell whether images look different at their top from at their bottom, and alike in that from image to image.
 
-    True for ultrasound, which darkens with depth (0.2 to 0.5 here); not for sections that lie as they were cut (up to 0.13). The brightness of each row, in standard deviations of
-    its plane, is averaged over planes; its part that changes sign when turned upside down must be large, and larger than its spread over planes.
+    True for ultrasound, which darkens with depth (0.2 to 0.5 here); not for sections that lie as they were cut (up to 0.13). The brightness
+    of each row, in standard deviations of its plane, is averaged over planes; its part that changes sign when turned upside down must be
+    large, and larger than its spread over planes.
     """
     profiles = []
     for image, _ in _planes(run):
