@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 from napari_segtool.core.errors import StorageError
+from napari_segtool.training._lock import is_training
 from napari_segtool.ui._process import child_environment
-from napari_segtool.ui._train_folder import LOG_FILE, trainer_of
+from napari_segtool.ui._train_folder import LOG_FILE, note_trainer, trainer_of
 
 _LOG_TAIL_BYTES = 20_000
 NICE = 10
@@ -28,7 +29,8 @@ class Child:
     folder
         The run folder.
     process
-        The process, where it was started here; else the run's own note of its process id is looked at.
+        The process, where it was started here; else it is found by the note that the window which started it left in the
+        run. One that was started from the command line left none: it is known by the run's lock, and can only be asked to end.
     """
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -45,11 +47,11 @@ class Child:
         """True while it trains."""
         if self.started_here:
             return self.exit_code is None
-        return self.pid != 0 and trainer_of(self.folder) == self.pid
+        return trainer_of(self.folder) == self.pid if self.pid else is_training(self.folder)
 
     def kill(self) -> None:
         """End it at once; the run can be resumed from its last checkpoint."""
-        if self.alive:
+        if self.pid and self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
@@ -94,6 +96,7 @@ def start_child(folder: Path, threads: int = 0) -> Child:
         )
     child = Child(folder, process)
     child.log_start = start
+    note_trainer(folder, child.pid)
     return child
 
 

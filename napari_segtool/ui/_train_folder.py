@@ -15,13 +15,16 @@ from typing import Literal
 
 from napari_segtool.core.errors import StorageError
 from napari_segtool.core.settings import Settings
-from napari_segtool.ui._train_history import read_history
+from napari_segtool.training._events import write_atomically
+from napari_segtool.training._lock import is_training
+from napari_segtool.ui._train_history import ENDS, History, read_history
 
 State = Literal["training", "done", "stopped", "cancelled", "failed", "interrupted", "new"]
 
 TITLE_FILE = "title.txt"
 LOG_FILE = "log.txt"
-_CLOCK_S = 2.0
+PROCESS_FILE = "process.json"
+_CLOCK_S = 0.5
 _WORDS = {
     "training": "training now",
     "done": "finished",
@@ -103,23 +106,34 @@ def new_run_folder(root: Path, image: str, learner: str, now: float | None = Non
     return folder
 
 
-def trainer_of(folder: Path) -> int:
-    """Return the id of the process that trains the run, or 0 if none does.
+def note_trainer(folder: Path, pid: int) -> None:
+    """Write down which process trains the run, and when it started, so that another window finds it."""
+    import psutil
 
-    The engine writes its id into ``lock``. An id is used again after a while, so the process must also be older than
-    the note of its id, and one of ours.
+    with contextlib.suppress(OSError, psutil.Error):  # it is gone already, or the disk is full, which the training itself says
+        write_atomically(folder / PROCESS_FILE, json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}).encode())
+
+
+def trainer_of(folder: Path) -> int:
+    """Return the id of the process that a window started to train the run, or 0 if it has ended.
+
+    Ids are used again, so the process must have started when the one that was noted did.
     """
     import psutil
 
-    path = folder / "lock"
     try:
-        pid, noted = int(path.read_text(encoding="ascii")), path.stat().st_mtime
-        process = psutil.Process(pid)
-        ours = any("segtool" in part for part in process.cmdline())
-        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= noted + _CLOCK_S
-    except (OSError, ValueError, psutil.Error):
+        note = json.loads((folder / PROCESS_FILE).read_text(encoding="utf-8"))
+        process = psutil.Process(int(note["pid"]))
+        same = abs(process.create_time() - float(note["started"])) < _CLOCK_S
+        return int(note["pid"]) if same and process.status() != psutil.STATUS_ZOMBIE else 0
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return 0
-    return pid if ours and alive else 0
+
+
+def in_training(folder: Path, history: History) -> bool:
+    """Tell whether a process trains the run, be it started by a window or from the command line."""
+    # The lock is only tried where the training has begun: trying it while a process starts could make that one give up.
+    return trainer_of(folder) != 0 or (history.phase == "learning" and is_training(folder))
 
 
 def read_card(folder: Path, known: RunCard | None = None) -> RunCard | None:
@@ -131,7 +145,7 @@ def read_card(folder: Path, known: RunCard | None = None) -> RunCard | None:
         What was returned before; its events are not read again if nothing was added to them.
     """
     stamp = _stamp(folder)
-    if known is not None and known.stamp == stamp and known.state != "training" and not trainer_of(folder):
+    if known is not None and known.stamp == stamp and known.state in ENDS and not trainer_of(folder):
         return replace(known, title=_title(folder), has_model=_has_model(folder))
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -141,7 +155,7 @@ def read_card(folder: Path, known: RunCard | None = None) -> RunCard | None:
         return None
     history = read_history(folder)
     state: State = history.phase if history.ended else "new" if history.phase == "new" else "interrupted"  # type: ignore[assignment]
-    if trainer_of(folder):
+    if in_training(folder, history):
         state = "training"
     return RunCard(
         folder=folder,
@@ -191,7 +205,7 @@ def delete_run(folder: Path) -> None:
     StorageError
         If it is being trained, or cannot be deleted.
     """
-    if trainer_of(folder):
+    if in_training(folder, read_history(folder)):
         raise StorageError("This run is being trained.", hint="Stop it first.")
     try:
         shutil.rmtree(folder)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from napari_segtool.core.errors import StorageError
-from napari_segtool.ui._train_folder import RunCard, delete_run, list_runs, new_run_folder, read_card, rename_run, trainer_of
+from napari_segtool.training._lock import sole_trainer
+from napari_segtool.ui._train_folder import RunCard, delete_run, list_runs, new_run_folder, note_trainer, read_card, rename_run, trainer_of
 from napari_segtool.ui._train_history import EventTail, History, read_history
 
 
@@ -106,28 +105,35 @@ def test_new_run_folders_have_plain_names_and_never_collide(tmp_path):
     assert "/" not in first.name
 
 
-@pytest.mark.skipif(os.name == "nt", reason="process ids are noted by the engine's lock file, which is unreadable there")
-def test_a_process_trains_a_run_only_if_it_lives_is_ours_and_is_older_than_its_note(tmp_path):
+def test_a_process_trains_a_run_only_while_it_lives_and_is_the_one_that_was_noted(tmp_path):
     folder = run_at(tmp_path / "run")
     assert trainer_of(folder) == 0
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "segtool"])
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        (folder / "lock").write_text(str(process.pid))
+        note_trainer(folder, process.pid)
         assert trainer_of(folder) == process.pid
         assert read_card(folder).state == "training"
         with pytest.raises(StorageError, match="being trained"):
             delete_run(folder)
-        before = time.time() - 3600  # the id was noted an hour ago, so this process only happens to have it now
-        os.utime(folder / "lock", (before, before))
+        note = json.loads((folder / "process.json").read_text())
+        (folder / "process.json").write_text(json.dumps({**note, "started": note["started"] - 3600}))
+        assert trainer_of(folder) == 0, "an hour ago another process had this id"
+        (folder / "process.json").write_text("{")
         assert trainer_of(folder) == 0
-        (folder / "lock").write_text(str(os.getppid()))
-        (folder / "lock").write_text("no number")
-        assert trainer_of(folder) == 0
+        note_trainer(folder, process.pid)
     finally:
         process.kill()
         process.wait()
-    (folder / "lock").write_text(str(process.pid))
     assert trainer_of(folder) == 0
+    assert read_card(folder).state == "new"
+
+
+def test_a_training_started_from_the_command_line_is_known_by_its_lock(tmp_path):
+    folder = run_at(tmp_path / "run", events=line("start", step=0) + line("step", step=1))
+    assert read_card(folder).state == "interrupted"
+    with sole_trainer(folder):
+        assert read_card(folder).state == "training"
+    assert read_card(folder).state == "interrupted"
 
 
 def test_events_of_a_known_run_are_not_read_again_unless_they_changed(tmp_path, monkeypatch):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 run = Path(sys.argv[1])
 script = os.environ.get("FAKE_TRAINING", "learn")
-(run / "lock").write_text(str(os.getpid()))
 log = (run / "events.jsonl").open("a", buffering=1)
 
 

@@ -1,0 +1,48 @@
+"""The Train panel with the real training process: killed, its last checkpoint damaged, and still it goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from napari_segtool.ui._bridge import notes_of
+from napari_segtool.ui._train_folder import trainer_of
+from napari_segtool.ui.workspace import show_panel
+
+
+@pytest.mark.slow
+def test_a_killed_training_with_a_damaged_checkpoint_is_resumed_from_the_one_before(make_napari_viewer, steps_image, qtbot, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEGTOOL_RUNS_FOLDER", str(tmp_path / "runs"))
+    monkeypatch.setenv("SEGTOOL_CONFIG", str(tmp_path / "segtool.json"))
+    viewer = make_napari_viewer()
+    panel = show_panel(viewer, "train")
+    panel.desk.ask_closing = lambda window: "stop"
+    viewer.add_image(steps_image[0], name="steps")
+    notes_of(viewer.add_labels(steps_image[1], name="truth"))["class_names"] = ["ground", "square"]
+    qtbot.waitUntil(lambda: panel.meaning.currentData() == "mask", timeout=3000)
+    panel.budget.set_budget(steps=4000)
+    panel.form.set_values({"base_channels": 2, "depth": 2, "patch_px": 32, "batch": 2})
+    panel.button.click()
+    checkpoints = tmp_path / "runs"
+    qtbot.waitUntil(lambda: len(list(checkpoints.glob("*/checkpoints/step-*.json"))) >= 2, timeout=60000)
+    folder = panel.desk.folder
+    pid = trainer_of(folder)
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: panel.state == "failed", timeout=5000)
+    assert "killed from outside (signal 9)" in panel.message.plain
+    viewer.dims.set_point(0, 1)  # the window goes on
+
+    older, newest = sorted((folder / "checkpoints").glob("step-*.safetensors"))[-2:]
+    newest.write_bytes(newest.read_bytes()[:-7])
+    panel.message.act("Resume")
+    qtbot.waitUntil(lambda: panel.desk.history.phase == "learning" and panel.desk.history.step > 0, timeout=60000)
+    assert any(newest.stem in text and "damaged" in text for text in panel.desk.history.messages)
+    assert f"Going on from step {int(older.stem.split('-')[1])}." in panel.desk.history.messages
+    panel.stop_button.click()
+    qtbot.waitUntil(lambda: panel.state == "done", timeout=20000)
+    assert [entry for entry in np.diff(panel.desk.history.steps) if entry <= 0] == []
+    assert (folder / "model" / "model.json").is_file()
