@@ -141,7 +141,7 @@ def run_engine(name: str, model: Path, image: Path, threads: int, rounds_file: P
 
         def predict() -> np.ndarray:
             precision = "float32" if "float32" in name else "auto"
-            return np.asarray(drain(predict_steps(bundle, Stack(pixels, "ZYX"), loaded=loaded, precision=precision)).labels.data)
+            return np.asarray(drain(predict_steps(bundle, Stack(pixels, "ZYX"), loaded=loaded, precision=precision, mirror="off")).labels.data)
 
         title = f"{name} ({loaded.forward.precision})"
     before = held_bytes("VmRSS")

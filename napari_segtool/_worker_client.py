@@ -198,7 +198,7 @@ class _Child:
         self._lock = threading.Lock()
         self._send_lock = threading.Lock()
         self._said: deque[str] = deque(maxlen=200)
-        self._dead = False
+        self._dead = self._ending = False
         self._readers = [
             threading.Thread(target=self._read_errors, name="segtool worker errors", daemon=True),
             threading.Thread(target=self._read_answers, name="segtool worker answers", daemon=True),
@@ -239,6 +239,8 @@ class _Child:
 
     def death(self) -> DeviceError:
         """Return the error that says how it ended, with its last words as a note."""
+        if self._ending:
+            return DeviceError("The process that runs networks was closed before it had answered.", hint="Ask again; it is started anew.")
         code = self.process.poll()
         how = "did not say why" if code is None else f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         error = DeviceError(
@@ -250,6 +252,7 @@ class _Child:
 
     def end(self, patience_s: float = 1.0) -> None:
         """End it: it stops when its input ends; killed if it has not within ``patience_s``."""
+        self._ending = True
         with contextlib.suppress(OSError), self._send_lock:
             assert self.process.stdin is not None
             self.process.stdin.close()

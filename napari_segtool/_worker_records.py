@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,9 +32,8 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """
     try:
         array = open_memmap(path, "w+", dtype, shape)
-        if hasattr(os, "posix_fallocate") and array.nbytes:
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        if array.nbytes:
+            _take_room(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             path.unlink()
@@ -41,6 +41,17 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
             f"There is no room for the result in {path.parent}: {error.strerror or error}.", hint="Free some space there, or set TMPDIR to another folder."
         ) from None
     return array
+
+
+def _take_room(path: Path) -> None:
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # a file system that cannot reserve is no fault
+            raise
 
 
 def take_array(path: Path) -> NDArray[Any]:

@@ -58,7 +58,7 @@ class ModelKeeper:
         from napari_segtool.nets._bundle import open_bundle
         from napari_segtool.nets._loaded import load_model
 
-        settings = {name: options[name] for name in ("device", "precision", "threads") if name in options}
+        settings = {name: options.get(name, default) for name, default in (("device", "auto"), ("precision", "auto"), ("threads", 0))}
         key = (path, *sorted(settings.items()))
         if key in self._kept:
             signature, loaded = self._kept[key]

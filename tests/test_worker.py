@@ -198,6 +198,16 @@ def test_closing_ends_the_child_and_removes_its_folder_and_it_can_be_used_again(
     client.close()
 
 
+def test_closing_in_the_middle_of_a_request_says_so(heavy):
+    client = WorkerClient(threads=1)
+    steps = client.predict_steps(heavy, Stack(np.zeros((20, 256, 256), np.uint8), "ZYX"), **EXACT)
+    while next(steps).done == 0:
+        pass
+    client.close()
+    with pytest.raises(DeviceError, match="closed"):
+        drain(steps)
+
+
 def test_freeing_forgets_the_models_and_starts_no_child_for_it(client, model):
     idle = WorkerClient()
     drain(idle.free_steps())
@@ -266,7 +276,7 @@ def test_the_keeper_loads_a_model_once_and_again_when_its_files_change(tmp_path)
     keeper, path = ModelKeeper(), tmp_path / "model"
     saved_unet(path)
     first = keeper.get(str(path), EXACT)
-    assert keeper.get(str(path), EXACT) is first
+    assert keeper.get(str(path), {**EXACT, "threads": 0, "probabilities": True}) is first
     saved_unet(path, seed=1)
     assert keeper.get(str(path), EXACT) is not first
     keeper.forget()
