@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HOME = Path(tempfile.mkdtemp(prefix="segtool-pictures-"))
 os.environ["NAPARI_CONFIG"] = str(HOME / "napari.yaml")  # nobody's own settings are read or changed
@@ -63,7 +64,7 @@ def main() -> None:
     photograph("annotate")
 
     segment = show_panel(viewer, "segment")
-    segment.chooser.choose("kmeans")
+    _choose(segment.chooser, "kmeans")
     photograph("segment")
 
     train = show_panel(viewer, "train")
@@ -79,7 +80,7 @@ def main() -> None:
     predict = show_panel(viewer, "predict")
     _wait(lambda: predict.models.desk.bundle is not None, 30)
     predict.start()
-    _wait(lambda: predict.state == "done", 180)
+    _finished(predict, 180)
     paint.visible = False
     photograph("predict")
 
@@ -87,15 +88,22 @@ def main() -> None:
     for layer in viewer.layers:
         layer.visible = layer is image
     explain.whole.click()
-    explain.explainer.choose("gradient")
+    _choose(explain.explainer, "gradient")
+    _wait(lambda: explain.models.desk.bundle is not None, 30)
     explain.start()
-    _wait(lambda: explain.state == "done", 60)
+    _finished(explain, 120)
     photograph("explain")
     photograph("workspace")
 
     show_panel(viewer, "export")
     photograph("export")
     viewer.close()
+
+
+def _choose(chooser: Any, name: str) -> None:
+    """Choose an entry as a user does: the chooser alone is silent."""
+    chooser.choose(name)
+    chooser.chosen.emit(name)
 
 
 def _go_to(viewer: napari.Viewer, index: int) -> None:
@@ -110,11 +118,18 @@ def _wait(ready: Callable[[], bool], seconds: float) -> None:
     raise TimeoutError(f"nothing came of it in {seconds:.0f} s")
 
 
+def _finished(panel: Any, seconds: float) -> None:
+    """Wait until a panel has done its work, or say what it says instead."""
+    _wait(lambda: panel.state != "working", seconds)
+    if panel.state != "done":
+        raise RuntimeError(f"{panel.title}: {panel.message.text()}")
+
+
 def _save(picture: np.ndarray, path: Path) -> None:
     """Write a PNG small enough for a repository: 256 colours chosen for the picture."""
     from PIL import Image
 
-    Image.fromarray(picture[..., :3]).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.fromarray(picture[..., :3]).quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":
