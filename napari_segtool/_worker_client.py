@@ -159,7 +159,7 @@ class WorkerClient:
                 over = True
                 if answer["kind"] == "result":
                     return answer["result"], child.folder
-                raise child.death() if answer["kind"] == "died" else records.read_error(answer)
+                raise records.read_error(answer) if answer["kind"] == "error" else child.death()
         finally:
             if asked and not over:
                 with contextlib.suppress(DeviceError):
