@@ -20,6 +20,7 @@ os.environ["SEGTOOL_RUNS_FOLDER"] = str(HOME / "runs")
 import napari
 import numpy as np
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_segtool import api
 from napari_segtool.annotate.strokes import simulated_strokes
@@ -48,6 +49,9 @@ def main() -> None:
 
     def photograph(name: str) -> None:
         QTest.qWait(900)
+        for widget in QApplication.topLevelWidgets() + viewer.window._qt_window.findChildren(QWidget):
+            if "Notification" in type(widget).__name__:
+                widget.close()
         picture = viewer.window.screenshot(canvas_only=False, flash=False)
         _save(np.asarray(picture), chosen.out / f"{name}.png")
 
@@ -56,6 +60,9 @@ def main() -> None:
     annotate.start()
     paint = annotate.labels
     annotate.add_button.click()
+    for row, title in enumerate(("membrane", "cytoplasm", "mitochondrion")):
+        annotate.table.item(row, 1).setText(title)
+    annotate.setFocus()
     strokes = simulated_strokes(np.asarray(truth.data), PAINTED, seed=1)
     for value in (1, 2, 3):
         paint.data_setitem(np.nonzero(strokes == value), value)
@@ -95,7 +102,9 @@ def main() -> None:
     photograph("explain")
     photograph("workspace")
 
-    show_panel(viewer, "export")
+    export = show_panel(viewer, "export")
+    QTest.qWait(300)
+    export.path.setText("em_U-Net.tif")
     photograph("export")
     viewer.close()
 
