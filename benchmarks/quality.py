@@ -10,8 +10,8 @@ isbi-dense
 isbi-paint
     The same stack, from strokes on slices 2, 7 and 12: at most 1 % of their pixels, brushes 3 to 5 px wide.
 usgra
-    Ultrasound of nerves and vessels: 60 images are frames of a few scans, so they are held out in four blocks of five
-    neighbours less the five of one block (15 images), trained on the other 45; mean Dice of nerve and vessel.
+    Ultrasound of nerves and vessels: 60 images are frames of a few scans, so whole blocks of five neighbours are held out
+    (15 images), trained on the other 45; mean Dice of nerve and vessel.
 
 The data lie beside the checkout (``../shared/data``) or where ``SEGTOOL_TEST_DATA`` says; nothing of them is shipped.
 """
@@ -94,8 +94,11 @@ def task_data(task: str) -> tuple[Stack, Labels | Paint, np.ndarray, np.ndarray]
     return stack, Paint(paint, "ZYX", ("membrane", "cell")), image[15:], labels[15:]
 
 
-def probabilities(model: Path, images: np.ndarray, mirror: bool) -> np.ndarray:
-    """Class probabilities ``(K, P, Y, X)`` of whole padded planes, averaged over the eight mirrored and turned copies where ``mirror`` says so."""
+def probabilities(model: Path, images: np.ndarray, mirror: bool, turn: bool) -> np.ndarray:
+    """Class probabilities ``(K, P, Y, X)`` of whole padded planes, averaged over the eight mirrored and turned copies where ``mirror`` says so.
+
+    Left and right only, unless ``turn`` says that objects lie any way round.
+    """
     import torch
 
     from napari_segtool.nets._bundle import load_network, open_bundle
@@ -108,7 +111,8 @@ def probabilities(model: Path, images: np.ndarray, mirror: bool) -> np.ndarray:
     for image in images:
         x = torch.from_numpy(normalisation.apply(image))[None, None]
         total = 0
-        turns = [(k, flip) for k in range(4) for flip in (False, True)] if mirror else [(0, False)]
+        quarters = range(4) if turn else (0,)
+        turns = [(k, flip) for k in quarters for flip in (False, True)] if mirror else [(0, False)]
         for k, flip in turns:
             y = torch.rot90(x, k, (2, 3))
             y = y.flip(3) if flip else y
@@ -183,7 +187,10 @@ def main() -> None:
                 )
                 bundle = drain(entry.function(run))
                 took, worked = time.time() - begun, time.process_time() - worked
-                facts = {"plain": score(task, probabilities(folder, images, False), truth), "mirrored": score(task, probabilities(folder, images, True), truth)}
+                facts = {
+                    "plain": score(task, probabilities(folder, images, False, False), truth),
+                    "mirrored": score(task, probabilities(folder, images, True, task != "usgra"), truth),
+                }
             trained = bundle.card["trained"]
             end = [event for event in run.events()[0] if event["kind"] == "done"] if options.keep else []
             steps = end[-1]["step"] if end else trained["steps"]

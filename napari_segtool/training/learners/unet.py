@@ -49,7 +49,9 @@ class UNetLearnerParams(Params):
         "plane", "plane: each plane is scaled by itself, so bit depth and exposure do not matter; fixed: grey values mean the same everywhere.", advanced=True
     )
     precision: Literal["auto", "float32", "bfloat16"] = param("auto", "Number format; auto times both.", advanced=True)
-    mirror: bool = param(True, "Average predictions over mirrored images: slower, a little better.", advanced=True)
+    mirror: bool = param(
+        False, "Ask predictions to average over mirrored and turned images: eight times the work; not for images with an up and down.", advanced=True
+    )
 
 
 _LEAST_RADIUS_PX = 5.0
@@ -95,6 +97,7 @@ def plan_unet(run: Run) -> Plan:
     largest = max(record.shape[record.axes.index(letter)] for record in run.stored for letter in "YX")
     side = reduction * multiple * -(-min(params.patch_px * reduction, max(largest, 2 * multiple * reduction)) // (multiple * reduction))
     planes = -(-params.patch_planes // depth_multiple) * depth_multiple if spatial == 3 else 1
+    augmentation = _augmentation(run, params, reduction)
     return Plan(
         network="unet",
         network_params={
@@ -116,8 +119,8 @@ def plan_unet(run: Run) -> Plan:
         dice_weight=params.dice_weight,
         normalisation=params.grey_values,
         precision=params.precision,
-        augmentation=_augmentation(run, params, reduction),
-        mirror=params.mirror,
+        augmentation=augmentation,
+        mirror=params.mirror and augmentation.flip_y,
     )
 
 
