@@ -230,14 +230,14 @@ def add_labels(
     }
     largest = int(data.max()) if data.size else 0
     few = bool(segmentation.labels.class_names) or largest <= len(OKABE_ITO)
-    layer = _unedited(viewer, name)
+    layer, placement = _unedited(viewer, name), placement or placement_of(like)
     if layer is not None and layer.data.shape == data.shape:
         layer.data = data
         _forget_undo(layer)
-        for key, value in placement_of(like).items():
+        for key, value in placement.items():
             setattr(layer, key, value)
     else:
-        layer = viewer.add_labels(data, name=name, metadata={META: notes}, **placement_of(like))
+        layer = viewer.add_labels(data, name=name, metadata={META: notes}, **placement)
     if few and largest <= _MOST_NAMED_LABELS:
         layer.colormap = class_colormap(range(largest + 1))
     layer.metadata[META] = notes
@@ -290,6 +290,11 @@ def is_source_image(layer: Layer) -> bool:
 def is_labels(layer: Layer) -> bool:
     """True for a labels layer that is not a preview of ours."""
     return isinstance(layer, LabelsLayer) and layer.metadata.get(META, {}).get("role") != "preview"
+
+
+def is_paint_like(layer: Layer) -> bool:
+    """True for labels that a user would go on painting: neither a result of ours nor the truth of a sample."""
+    return is_labels(layer) and layer.metadata.get(META, {}).get("role") not in ("result", "truth")
 
 
 def fits(labels: Layer, image: Layer) -> bool:

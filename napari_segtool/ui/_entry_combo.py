@@ -51,7 +51,6 @@ class EntryCombo(QWidget):
             layout.addWidget(caption(title), 0, 0)
         layout.addWidget(self.box, 0, 1)
         layout.addWidget(self.summary, 1, 1)
-        self.setFocusProxy(self.box)
         model = QStandardItemModel(self.box)
         known = {entry.family for entry in self.entries.values()}
         for family in [*(f for f in families if f in known), *sorted(known - set(families))]:

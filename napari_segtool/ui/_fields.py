@@ -36,6 +36,8 @@ class Field(QWidget):
     """Base: a widget with a value, and a signal for the user's changes only."""
 
     edited = Signal()
+    first: QWidget
+    """The part that takes the focus first."""
 
     def value(self) -> Any:
         """Return the value, as `Params` takes it."""
@@ -51,7 +53,7 @@ class Field(QWidget):
         layout.setSpacing(6)
         for widget in widgets:
             layout.addWidget(widget, 1 if isinstance(widget, QSlider) else 0 if len(widgets) > 1 else 1)
-        self.setFocusProxy(widgets[0])
+        self.first = widgets[0]  # no focus proxy: Qt then lets Tab stop at the container too, out of order
 
 
 class NumberField(Field):

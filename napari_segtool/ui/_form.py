@@ -91,7 +91,7 @@ class ParamsForm(QWidget):
         else:
             label = caption(info.label)
             label.setToolTip(info.help)
-            label.setBuddy(field)
+            label.setBuddy(field.first)
             layout.addRow(label, field)
         field.edited.connect(self._edited)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 
 class FittingScroll(QScrollArea):
@@ -98,6 +101,32 @@ def wrapping(label: QLabel, vertical: QSizePolicy.Policy = QSizePolicy.Policy.Pr
     label.setSizePolicy(policy)
     label.setMinimumWidth(1)
     return label
+
+
+def order_focus(panel: QWidget) -> None:
+    """Let Tab walk through the panel in reading order, whatever order its parts were made in."""
+    parts = list(_reading_order(panel))
+    for before, after in itertools.pairwise(parts):
+        QWidget.setTabOrder(before, after)
+
+
+def _reading_order(widget: QWidget) -> Iterator[QWidget]:
+    inner = widget.widget() if isinstance(widget, QScrollArea) else None
+    if inner is not None:
+        yield from _reading_order(inner)
+    elif widget.layout() is not None:
+        yield from _in_layout(widget.layout())
+    elif widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+        yield widget
+
+
+def _in_layout(layout: QLayout) -> Iterator[QWidget]:
+    for position in range(layout.count()):
+        item = layout.itemAt(position)
+        if item is not None and item.widget() is not None:
+            yield from _reading_order(item.widget())
+        elif item is not None and item.layout() is not None:
+            yield from _in_layout(item.layout())
 
 
 def line() -> QFrame:

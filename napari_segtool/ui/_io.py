@@ -60,7 +60,7 @@ def layer_of_stack(stack: Stack) -> LayerData:
 def layer_of_labels(labels: Labels, stack: Stack) -> LayerData:
     """Return the labels of a stack as layer data in the colours of their classes."""
     data = as_label_array(labels.data)
-    notes = {"axes": labels.axes, "class_names": list(labels.class_names), "source": stack.name}
+    notes = {"role": "truth", "axes": labels.axes, "class_names": list(labels.class_names), "source": stack.name}
     meta = {"name": f"{stack.name} · truth", **_calibration(labels.axes, stack.spacing_um), "metadata": {META: notes}}
     if labels.class_names:
         meta["colormap"] = class_colormap(range(len(labels.class_names)))
@@ -112,4 +112,6 @@ def _calibration(axes: str, spacing_um: tuple[float, ...]) -> dict[str, Any]:
 
 
 def _readable(path: Path) -> bool:
-    return path.is_dir() or path.suffix.lower() in SUFFIXES
+    if path.is_dir():
+        return any(entry.suffix.lower() in SUFFIXES for entry in path.iterdir())
+    return path.suffix.lower() in SUFFIXES

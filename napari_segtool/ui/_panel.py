@@ -22,7 +22,7 @@ from napari_segtool.ui._axes_dialog import AxesDialog
 from napari_segtool.ui._bridge import fits, is_labels, is_source_image, visible_plane
 from napari_segtool.ui._facts import progress_text, stack_details, stack_text
 from napari_segtool.ui._form import caption
-from napari_segtool.ui._frame import EmptyPage, FittingScroll, line, wrapping
+from napari_segtool.ui._frame import EmptyPage, FittingScroll, line, order_focus, wrapping
 from napari_segtool.ui._jobs import Job, MakeSteps
 from napari_segtool.ui._layers import LayerCombo
 from napari_segtool.ui._message import LINK_COLOURS, DetailsDialog, Kind, MessageLine, full_text, plain_words
@@ -80,6 +80,7 @@ class Panel(QWidget):
         self._make_frame()
         self.build()
         self._scroll._fit()
+        order_focus(self)
         self._listen()
         self._follow_image(self.session.image)
         self._follow_labels(self.session.labels)

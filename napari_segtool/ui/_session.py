@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 import weakref
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt
+from qtpy.QtWidgets import QWidget
 
 from napari_segtool.core.stack import SPATIAL, Stack, check_axes, check_spacing
-from napari_segtool.ui._bridge import axes_of, data_of, fits, is_labels, is_source_image, notes_of, stack_of
+from napari_segtool.ui._bridge import axes_of, data_of, fits, is_paint_like, is_source_image, notes_of, stack_of
 from napari_segtool.ui._jobs import Job, MakeSteps
 from napari_segtool.ui._memory import Memory
 from napari_segtool.ui._paint_watch import PaintWatch
@@ -79,7 +81,7 @@ class Session:
             self._image = layer
             self.image_changed.emit(layer)
             if layer is not None and (self._labels is None or not fits(self._labels, layer)):
-                self.labels = next((other for other in reversed(self.viewer.layers) if is_labels(other) and fits(other, layer)), None)
+                self.labels = self._paint_for(layer)
 
     @property
     def labels(self) -> LabelsLayer | None:
@@ -180,6 +182,7 @@ class Session:
         if self.closed:
             return
         self.closed = True
+        atexit.unregister(self.close)
         self.closing.emit()
         for job in self._jobs:
             job.cancel()
@@ -207,7 +210,11 @@ class Session:
         if self._image is None or self._image not in layers:
             self.image = next((layer for layer in layers if is_source_image(layer)), None)
         if self._labels is None or self._labels not in layers:
-            self.labels = next((layer for layer in reversed(layers) if is_labels(layer) and (self._image is None or fits(layer, self._image))), None)
+            self.labels = self._paint_for(self._image)
+
+    def _paint_for(self, image: Image | None) -> LabelsLayer | None:
+        """The newest labels a user would paint on over ``image``; a result or a truth is only ever chosen by hand."""
+        return next((layer for layer in reversed(self.viewer.layers) if is_paint_like(layer) and (image is None or fits(layer, image))), None)
 
 
 class _Keeper(QObject):
@@ -221,10 +228,10 @@ class _Keeper(QObject):
         self.session = Session(viewer)
         self._closing = False
         window.installEventFilter(self)
-        window.destroyed.connect(self.session.close)
         application = QCoreApplication.instance()
         assert application is not None
         application.aboutToQuit.connect(self.session.close)
+        atexit.register(self.session.close)  # for a script that ends without closing its viewer; Qt's objects are still whole then
 
     def eventFilter(self, window: QObject, event: QEvent) -> bool:  # noqa: N802
         """Ask the guards before the window closes, and end the session once it has."""
@@ -233,6 +240,8 @@ class _Keeper(QObject):
             if not self._closing:
                 event.ignore()
                 return True
+            if isinstance(window, QWidget) and not window.isVisible():  # no Hide will follow
+                self.session.close()
         elif event.type() in (QEvent.Type.Hide, QEvent.Type.DeferredDelete) and self._closing:
             self.session.close()
         return False

@@ -16,6 +16,7 @@ from napari_segtool.core.result import Segmentation
 from napari_segtool.ui._bridge import add_labels
 from napari_segtool.ui._entry_combo import EntryCombo
 from napari_segtool.ui._form import ParamsForm
+from napari_segtool.ui._frame import order_focus
 from napari_segtool.ui._histogram import HistogramView
 from napari_segtool.ui._jobs import LatestJob
 from napari_segtool.ui._panel import Panel
@@ -127,6 +128,7 @@ class SegmentPanel(Panel):
             form.changed.connect(self._edited)
             self._forms[entry.name] = form
             self.body.insertWidget(self.body.indexOf(self._place), form)
+            order_focus(self)
         return self._forms[entry.name]
 
     def _show_form(self) -> None:
