@@ -148,6 +148,7 @@ class ExplainPanel(Panel):
         self._form_of = entry.name
         self.form = ParamsForm(entry.params)
         self.form.set_values(self._values.get(entry.name, {}))
+        self.form.fold.button.setToolTip("Settings that rarely need another value.")
         self.form.changed.connect(self._again)
         self._form_place.addWidget(self.form)
         align_labels(self)
