@@ -44,7 +44,10 @@ def read(folder: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def strokes(truth: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Paint a plane ``(Y, X)`` of class indices as a careful person would: strokes 3 to 5 px wide along the middle of objects, half of the paint for each class."""
+    """Paint a plane ``(Y, X)`` of class indices as a careful person would.
+
+    Strokes 3 to 5 px wide run along the middle of objects and never leave them; every class gets the same share of the paint.
+    """
     import cv2
 
     rng = np.random.default_rng(seed)
@@ -195,10 +198,8 @@ def main() -> None:
             end = [event for event in run.events()[0] if event["kind"] == "done"] if options.keep else []
             steps = end[-1]["step"] if end else trained["steps"]
             text = " | ".join(f"{name} " + " ".join(f"{key} {value:.4f}" for key, value in scores.items()) for name, scores in facts.items())
-            print(
-                f"{task} seed {seed} {options.set} {took:.0f} s ({worked:.0f} s of processor), {steps} steps (kept {trained['steps']}), held-out Dice {bundle.card['scores']['dice']:.4f}: {text}",
-                flush=True,
-            )
+            kept = f"{steps} steps (kept {trained['steps']}), held-out Dice {bundle.card['scores']['dice']:.4f}"
+            print(f"{task} seed {seed} {options.set} {took:.0f} s ({worked:.0f} s of processor), {kept}: {text}", flush=True)
 
 
 if __name__ == "__main__":
