@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
 
@@ -272,6 +273,8 @@ def _finished(run: Run) -> ModelBundle | None:
 
 
 def _all_cores() -> int:
-    import os
-
+    """Cores this process may use: as its environment says, else all that it is allowed to run on."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked):
+        return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -253,7 +253,7 @@ def create_run(
         titles = tuple(class_names) or _names_of(pairs, values) or tuple(f"class {value}" for value in values)
     else:
         numbers = tuple(range(len(values)))
-        titles = tuple(class_names) or tuple(f"class {number}" for number in numbers)
+        titles = tuple(class_names) or _names_of(pairs, numbers) or tuple(f"class {number}" for number in numbers)
     pixels = dict(zip(census.values, census.counts, strict=True))
     start = _start_card(start_from, channels) if start_from else None
     remarks = [paint_in_disguise(census, labels_are)]
@@ -333,10 +333,15 @@ def with_budget(run: Run, *, minutes: float = 0, steps: int = 0, threads: int = 
     return replace(run, config=config)
 
 
-def _names_of(pairs: Sequence[tuple[Stack, Any]], values: Sequence[int]) -> tuple[str, ...]:
-    """Class names that the paint itself carries; `Paint.class_names` starts at class 1."""
-    known = next((marks.class_names for _, marks in pairs if isinstance(marks, Paint) and marks.class_names), ())
-    return tuple(known[value - 1] for value in values) if known and max(values) <= len(known) else ()
+def _names_of(pairs: Sequence[tuple[Stack, Any]], numbers: Sequence[int]) -> tuple[str, ...]:
+    """Class names that the labels themselves carry, if they name every class; those of `Paint` start at class 1."""
+    for _, marks in pairs:
+        if isinstance(marks, Labels | Paint) and marks.class_names:
+            first = 1 if isinstance(marks, Paint) else 0
+            known = dict(enumerate(marks.class_names, start=first))
+            if all(known.get(number) for number in numbers):
+                return tuple(known[number] for number in numbers)
+    return ()
 
 
 def _start_card(start_from: str | Path, channels: int) -> Path:

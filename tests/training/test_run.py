@@ -73,6 +73,14 @@ def test_names_come_from_the_caller_or_from_the_paint_layer(tmp_path: Path) -> N
         create(tmp_path / "c", pairs, "paint", class_names=("x", "y", "z"))
 
 
+def test_names_of_dense_labels_start_at_class_0_and_must_name_all(tmp_path: Path) -> None:
+    image = Stack(noise(8, 8), "YX")
+    named = create(tmp_path / "a", [(image, Labels(halves(8, 8), "YX", ("membrane", "cell")))])
+    assert [entry["name"] for entry in named.classes] == ["membrane", "cell"]
+    short = create(tmp_path / "b", [(image, Labels(halves(8, 8), "YX", ("membrane",)))])
+    assert [entry["name"] for entry in short.classes] == ["class 0", "class 1"]
+
+
 @pytest.mark.parametrize(
     ("axes", "shape"),
     [
