@@ -283,6 +283,35 @@ def test_memory_that_is_never_enough_ends_with_advice_and_a_run_to_go_on_with(tm
     assert kinds(run)[-1] == "done"
 
 
+def test_memory_that_runs_out_in_validation_and_preview_makes_smaller_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Trainer.ask
+
+    def tight(self: Trainer, images: torch.Tensor) -> torch.Tensor:
+        if images.shape[-1] > 170:
+            raise RuntimeError("CUDA out of memory")
+        return honest(self, images)
+
+    monkeypatch.setattr(Trainer, "ask", tight)
+    image, mask = blobs(5, 300)
+    run = tiny_run(tmp_path / "run", pairs=[(Stack(image, "ZYX"), mask)], steps=2)
+    run.request_preview(0, (1,))
+    drain(train(run))
+    assert kinds(run)[-1] == "done"
+    assert "windows of 128 pixels" in messages(run)
+    assert "preview" in kinds(run)
+
+
+def test_a_plane_of_a_volume_can_be_previewed(tmp_path: Path) -> None:
+    image, mask = blobs(9, 40)
+    pairs = [(Stack(image.reshape(3, 3, 40, 40), "TZYX", (1.0, 1.0, 1.0)), mask.reshape(3, 3, 40, 40))]
+    run = tiny_run(tmp_path / "run", pairs=pairs, steps=2, dimensions="3-D", patch_planes=2)
+    run.request_preview(0, (2, 0))
+    drain(train(run))
+    shown = next(event for event in run.events()[0] if event["kind"] == "preview")
+    assert shown["plane"] == [2, 0]
+    assert np.load(run.folder / shown["path"]).shape == (40, 40)
+
+
 def test_a_bug_is_reported_as_an_event_and_the_run_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Trainer.learn
 
