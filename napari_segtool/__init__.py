@@ -5,6 +5,8 @@ The public verbs are loaded at first use, so that ``import napari_segtool`` is q
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -51,6 +53,17 @@ if TYPE_CHECKING:
     from napari_segtool.core.result import ModelBundle, Prediction, Probabilities, Scores, Segmentation
     from napari_segtool.core.stack import Stack
     from napari_segtool.core.target import Target
+
+
+class _Package(ModuleType):
+    """Two verbs have the names of folders: importing the folder must not hide the verb."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _VERBS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -26,3 +26,17 @@ def loaded_after(code: str) -> set[str]:
 )
 def test_no_slow_library_is_loaded(code):
     assert not loaded_after(code) & set(SLOW)
+
+
+def test_verbs_stay_verbs_after_the_folders_of_the_same_name_were_imported():
+    code = "import napari_segtool.explain._layers, napari_segtool.evaluate.isbi; import napari_segtool as s; print(s.explain.__module__, s.evaluate.__module__)"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert outcome.stdout.split() == ["napari_segtool.api"] * 2
+
+
+def test_every_public_name_is_there():
+    import napari_segtool
+
+    assert all(getattr(napari_segtool, name) is not None for name in napari_segtool.__all__)
+    with pytest.raises(AttributeError, match="nothing_of_ours"):
+        _ = napari_segtool.nothing_of_ours
