@@ -84,7 +84,7 @@ class TrainingDesk(QObject):
         self.ask_closing: Callable[[Any], Answer] = ask_closing
         self._watch: Watch | None = None
         self._making: Job | None = None
-        self._layers: tuple[weakref.ref[Layer], ...] = ()
+        self._layers: tuple[Callable[[], Layer | None], ...] = ()
         self._listing = self._list_again = self._looked = False
         self.previewing = True
         self._preview: Layer | None = None
@@ -288,7 +288,7 @@ class TrainingDesk(QObject):
         self.session.remove_run(folder)
         self.deleted.emit(folder)
 
-    def _find_layers(self, names: Sequence[str]) -> tuple[weakref.ref[Layer], ...]:
+    def _find_layers(self, names: Sequence[str]) -> tuple[Callable[[], Layer | None], ...]:
         layers = {layer.name: layer for layer in self.session.viewer.layers if is_source_image(layer)}
         found = [layers.get(name) for name in names]
         return tuple(weakref.ref(layer) if layer is not None else _nothing for layer in found)

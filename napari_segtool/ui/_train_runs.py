@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
@@ -127,7 +127,7 @@ class RunList(QWidget):
             return True
         return False
 
-    def _button(self, text: str, tip: str, action) -> QPushButton:
+    def _button(self, text: str, tip: str, action: Callable[[bool], None]) -> QPushButton:
         button = QPushButton(text)
         button.setToolTip(tip)
         button.clicked.connect(action)

@@ -21,6 +21,7 @@ from napari_segtool.ui._explain_look import limits_of, overlay_colormap
 from napari_segtool.ui._explain_pick import PixelPicker
 from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._form import ParamsForm, form_layout
+from napari_segtool.ui._frame import order_focus
 from napari_segtool.ui._jobs import LatestJob
 from napari_segtool.ui._panel import Panel
 from napari_segtool.ui._plane_layer import maps_over, show_plane_map
@@ -211,6 +212,7 @@ class ExplainPanel(Panel):
 
     def _explainer_chosen(self, _: str) -> None:
         self._make_form()
+        order_focus(self)
         self._again()
 
     def _again(self, _: str = "") -> None:

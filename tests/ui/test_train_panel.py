@@ -256,7 +256,7 @@ def test_every_control_says_what_it_does(painted):
 
     controls = [widget for kind in (QAbstractButton, QAbstractSpinBox, QComboBox, QTableWidget) for widget in painted.findChildren(kind)]
     silent = [
-        (type(widget).__name__, getattr(widget, "text", str)()) for widget in controls if not widget.toolTip() and type(widget).__name__ != "QTableCornerButton"
+        (type(widget).__name__, getattr(widget, "text", str)()) for widget in controls if not widget.toolTip() and not isinstance(widget.parent(), QTableWidget)
     ]
     assert len(controls) > 20
     assert silent == []

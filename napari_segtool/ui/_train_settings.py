@@ -1,0 +1,191 @@
+"""What to learn from and how: the settings of the Train panel, the few that matter in sight and the rest folded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QLabel, QSpinBox, QVBoxLayout, QWidget
+
+from napari_segtool.core.registry import LEARNERS
+from napari_segtool.ui._align import align_labels
+from napari_segtool.ui._entry_combo import EntryCombo
+from napari_segtool.ui._fields import guard_wheel
+from napari_segtool.ui._fold import Fold
+from napari_segtool.ui._form import ParamsForm, form_layout
+from napari_segtool.ui._session import Session
+from napari_segtool.ui._train_budget import Budget
+from napari_segtool.ui._train_devices import DeviceCombo
+from napari_segtool.ui._train_marks import LabelsAre
+from napari_segtool.ui._train_pairs import OtherPairs
+
+_MEANINGS = {
+    "paint": ("paint: 0 is not labelled", "Strokes: pixels with value 0 say nothing, and are not learned from."),
+    "mask": ("mask: 0 is a class too", "Every pixel is labelled: value 0 is a class of its own, such as background."),
+}
+_MORE = "Also learn from other images"
+
+
+class TrainSettings(QWidget):
+    """Labels are paint or mask, learner, time, device, other images, everything else, and the plan in one line.
+
+    Parameters
+    ----------
+    session
+        Whose layers are listed.
+    """
+
+    meaning_chosen = Signal(str)
+    """The user said what the labels are: "paint" or "mask"."""
+    rebuilt = Signal()
+    """Another learner was chosen, so the form is another one."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.meaning = QComboBox()
+        for key, (text, tip) in _MEANINGS.items():
+            self.meaning.addItem(text, key)
+            self.meaning.setItemData(self.meaning.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.meaning.setToolTip("What the value 0 means in these labels. It is guessed; correct it if it is wrong.")
+        self.meaning.setAccessibleName("Labels are")
+        guard_wheel(self.meaning)
+        self.others = OtherPairs(session.viewer)
+        self.more = Fold(_MORE)
+        self.more.button.setToolTip("Learn from several images, each with its labels, at once.")
+        inside = QVBoxLayout()
+        inside.addWidget(self.others)
+        self.more.setContentLayout(inside)
+        self.learner = EntryCombo(LEARNERS)
+        self.learner.summary.setMinimumHeight(3 * self.learner.summary.fontMetrics().lineSpacing() + 2)
+        self.budget = Budget()
+        self.device = DeviceCombo(session)
+        self.advanced = Fold("Advanced")
+        self.advanced.button.setToolTip("Everything else that can be set: network, patches, augmentation, optimiser.")
+        self._form_place = QVBoxLayout()
+        self.advanced.setContentLayout(self._form_place)
+        self.seed = QSpinBox()
+        self.seed.setRange(0, 2**31 - 1)
+        self.seed.setToolTip("Seed of all random numbers: where the weights begin, and which patches are drawn.")
+        self.seed.setAccessibleName("Seed")
+        guard_wheel(self.seed)
+        self.plan = QLabel()
+        self.plan.setWordWrap(True)
+        self.plan.setToolTip("What the training will do, in short.")
+        self.form: ParamsForm | None = None
+        self._form_of = ""
+        self._values: dict[str, dict[str, Any]] = {}
+        rows = form_layout()
+        for text, field in (("Labels are", self.meaning), ("Learner", self.learner), ("Time", self.budget), ("Device", self.device)):
+            _add(rows, text, field)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addLayout(rows)
+        layout.addWidget(self.more)
+        layout.addWidget(self.advanced)
+        layout.addWidget(self.plan)
+        self.meaning.activated.connect(self._meaning_activated)
+        self.others.changed.connect(self._others_changed)
+        self.learner.chosen.connect(self._learner_chosen)
+        self.budget.edited.connect(self._show_plan)
+
+    @property
+    def labels_are(self) -> LabelsAre:
+        """What the labels are taken for."""
+        return self.meaning.currentData()
+
+    def show_meaning(self, labels_are: LabelsAre) -> None:
+        """Show what the labels are taken for, without saying so."""
+        self.meaning.setCurrentIndex(self.meaning.findData(labels_are))
+
+    @property
+    def learner_name(self) -> str:
+        """Name of the learner whose form is shown; empty if there is none."""
+        return self._form_of
+
+    def fill(self, chosen: Layer | None) -> None:
+        """List the other images that can be learned from too."""
+        self.others.fill(chosen)
+        self._others_changed()
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Show what was remembered."""
+        self._values = {str(name): dict(values) for name, values in kept.get("params", {}).items()}
+        self.learner.choose(str(kept.get("learner", "unet")))
+        self.budget.set_budget(minutes=float(kept.get("minutes", 0)), steps=int(kept.get("steps", 0)))
+        if "device" in kept:
+            self.device.set_device(str(kept["device"]))
+        self.seed.setValue(int(kept.get("seed", 0)))
+        self._make_form()
+        self.advanced.unfold(bool(kept.get("unfolded", False)))
+
+    def record(self) -> dict[str, Any]:
+        """Return what is to be remembered, JSON-ready."""
+        if self.form is not None:
+            self._values[self._form_of] = self.form.values()
+        return {
+            "learner": self._form_of,
+            "params": self._values,
+            "device": self.device.device(),
+            "seed": self.seed.value(),
+            "unfolded": self.advanced.unfolded,
+            **self.budget.record(),
+        }
+
+    def _make_form(self) -> None:
+        entry = self.learner.entry()
+        if self.form is not None:
+            self._values[self._form_of] = self.form.values()
+            self.seed.setParent(None)
+            self._form_place.removeWidget(self.form)
+            self.form.hide()
+            self.form.deleteLater()
+            self.form, self._form_of = None, ""
+        if entry is None:
+            return
+        self._form_of = entry.name
+        self.form = ParamsForm(entry.params)
+        self.form.set_values(self._values.get(entry.name, {}))
+        _add(self.form.fold.content.layout(), "Seed", self.seed)
+        self.form.fold.button.setToolTip(self.advanced.button.toolTip())
+        self.form.fold.button.hide()  # all of it is folded already, under our own heading
+        self.form.fold.unfold()
+        self.form.fold.show()
+        self.form.fold.content.layout().setContentsMargins(0, 0, 0, 0)
+        self.form.changed.connect(self._show_plan)
+        self._form_place.addWidget(self.form)
+        align_labels(self.form)
+        self._show_plan()
+
+    def _learner_chosen(self, _: str) -> None:
+        self._make_form()
+        self.rebuilt.emit()
+
+    def _meaning_activated(self, _: int) -> None:
+        self.meaning_chosen.emit(self.labels_are)
+
+    def _others_changed(self) -> None:
+        count = len(self.others.pairs())
+        self.more.set_title(f"{_MORE} ({count})" if count else _MORE)
+        self._show_plan()
+
+    def _show_plan(self, _: str = "") -> None:
+        values = self.form.values() if self.form is not None else {}
+        images = 1 + len(self.others.pairs())
+        patch, kind = values.get("patch_px"), values.get("dimensions", "")
+        parts = [
+            f"{kind} patches {patch}×{patch}".strip() if patch else "",
+            f"batch {values['batch']}" if "batch" in values else "",
+            f"{self.budget.minutes:g} min" if self.budget.minutes else f"{self.budget.steps} steps",
+            f"from {images} images" if images > 1 else "",
+        ]
+        self.plan.setText("Plan: " + ", ".join(part for part in parts if part))
+
+
+def _add(layout: Any, text: str, field: QWidget) -> None:
+    label = QLabel(text)
+    label.setToolTip(field.toolTip())
+    label.setBuddy(field)
+    layout.addRow(label, field)
