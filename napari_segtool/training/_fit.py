@@ -212,8 +212,12 @@ class _Fit:
         self._validation_s = time.monotonic() - begun
 
     def _finish(self, outcome: str) -> Iterator[TrainingProgress]:
-        for _ in self.sitting.validate():
-            yield self._progress()
+        try:
+            for _ in self.sitting.validate():
+                yield self._progress()
+        except StopRequestedError:  # asked for while the last scores are worked out: what was kept before is the result
+            if not self.run.model_folder.exists():
+                self.sitting.save_bundle()
         if not self.run.model_folder.exists():
             raise StorageError(f"No model could be written to {self.run.folder}.", hint="Free some space there and resume the run.")
         self.log.write("done" if outcome == "done" else "stopped", step=self.trainer.step, seconds=self.sitting.seconds, dice=self.sitting.best, model="model")

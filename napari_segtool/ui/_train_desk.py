@@ -302,6 +302,9 @@ class TrainingDesk(QObject):
         watch = self._watch
         if watch is None or not watch.alive:
             return True
+        if watch.asked is not None:  # it is ending already
+            watch.ask_now(watch.asked)
+            return True
         answer = self.ask_closing(self.session.viewer.window._qt_window)
         if answer == "stop":
             watch.ask_now("stop")

@@ -89,6 +89,7 @@ class Watch:
         self.asked: Word | None = None
         self._threads = threads
         self._begun = child is not None
+        self._told = False
         self._step = 0
         self._deadline = float("inf")
         self._look_at: tuple[int, PlaneIndex] | None = None
@@ -113,6 +114,9 @@ class Watch:
         from napari_segtool.training._run import open_run
 
         self.asked = word
+        if self._told:
+            return
+        self._told = True
         if not self._begun:
             if self.child is not None:
                 self.child.kill()
@@ -132,7 +136,7 @@ class Watch:
             if self.asked is not None:
                 return Ending()
             self.child = start_child(self.folder, self._threads)
-        told = ended = False
+        ended = False
         while True:
             alive = self._is_alive()  # looked at before reading, so that the last words of a process that ended are read
             events = tail.read()
@@ -145,26 +149,26 @@ class Watch:
                 self._load_preview(events)
             elif not alive:
                 return Ending() if ended or self.asked else self._death()
-            if self.asked is not None and not told:
-                told = self._tell(run, self.asked)
+            if self.asked is not None and not self._told:
+                self._tell(run, self.asked)
             if time.monotonic() > self._deadline:
                 self.child.kill()
             self._request_preview(run)
             yield Progress(0, 0)
             time.sleep(POLL_S)
 
-    def _tell(self, run: Any, word: Word) -> bool:
+    def _tell(self, run: Any, word: Word) -> None:
         assert self.child is not None
+        self._told = True
         if not self._begun:  # it is still loading and has nothing to keep; a request now could be taken for an old one
             self.child.kill()
-            return True
+            return
         try:
             run.request(word)
         except StorageError:  # the disk is full: what was kept before is all there can be
             self.child.kill()
         if word == "cancel":
             self._deadline = time.monotonic() + CANCEL_GRACE_S
-        return True
 
     def _is_alive(self) -> bool:
         assert self.child is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -46,3 +47,26 @@ def test_a_killed_training_with_a_damaged_checkpoint_is_resumed_from_the_one_bef
     qtbot.waitUntil(lambda: panel.state == "done", timeout=20000)
     assert [entry for entry in np.diff(panel.desk.history.steps) if entry <= 0] == []
     assert (folder / "model" / "model.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_training_that_is_stopped_twice_keeps_its_best_all_the_same(steps_image, tmp_path):
+    from napari_segtool.core.labels import Labels
+    from napari_segtool.core.stack import Stack
+    from napari_segtool.training._run import create_run
+    from napari_segtool.training.learners.unet import UNetLearnerParams
+    from napari_segtool.ui._train_child import start_child
+
+    pairs = [(Stack(steps_image[0], "ZYX"), Labels(steps_image[1], "ZYX"))]
+    params = UNetLearnerParams.build(base_channels=2, depth=2, patch_px=32, batch=2)
+    run = create_run(tmp_path / "run", pairs, "unet", params, labels_are="mask", steps=100000)
+    child = start_child(run.folder, 1)
+    until = time.monotonic() + 60
+    while not any(event["kind"] == "step" for event in run.events()[0]) and time.monotonic() < until:
+        time.sleep(0.05)
+    while child.alive and time.monotonic() < until:
+        run.request("stop")
+        time.sleep(0.01)
+    assert not child.alive
+    assert run.events()[0][-1]["kind"] == "stopped"
+    assert run.model_folder.exists()
