@@ -57,8 +57,9 @@ def test_a_training_that_is_stopped_twice_keeps_its_best_all_the_same(steps_imag
     from napari_segtool.training.learners.unet import UNetLearnerParams
     from napari_segtool.ui._train_child import start_child
 
-    pairs = [(Stack(steps_image[0], "ZYX"), Labels(steps_image[1], "ZYX"))]
-    params = UNetLearnerParams.build(base_channels=2, depth=2, patch_px=32, batch=2)
+    large = [np.tile(part, (4, 12, 10)) for part in steps_image]  # so that the last scores take longer than a moment
+    pairs = [(Stack(large[0], "ZYX"), Labels(large[1], "ZYX"))]
+    params = UNetLearnerParams.build(base_channels=16, depth=2, patch_px=32, batch=2)
     run = create_run(tmp_path / "run", pairs, "unet", params, labels_are="mask", steps=100000)
     child = start_child(run.folder, 1)
     until = time.monotonic() + 60
