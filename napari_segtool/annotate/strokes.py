@@ -83,8 +83,8 @@ def _stroke(inside: NDArray[np.bool_], start: NDArray[np.integer], rng: np.rando
     for _ in range(length_px):
         turns = angle + rng.normal(0, 0.15) + np.array([0.0, 0.4, -0.4, 0.8, -0.8])
         for turn in turns:
-            ahead = position + (np.sin(turn), np.cos(turn))
-            y, x = int(round(ahead[0])), int(round(ahead[1]))
+            ahead = position + np.array([np.sin(turn), np.cos(turn)])
+            y, x = round(float(ahead[0])), round(float(ahead[1]))
             if 0 <= y < inside.shape[0] and 0 <= x < inside.shape[1] and inside[y, x]:
                 position, angle = ahead, turn
                 dabs.append((y, x))
@@ -97,7 +97,7 @@ def _stroke(inside: NDArray[np.bool_], start: NDArray[np.integer], rng: np.rando
 def _reach(inside: NDArray[np.bool_], position: NDArray[np.floating], angle: float, limit: int = 30) -> int:
     """How many pixels a straight line from ``position`` stays inside."""
     for steps in range(1, limit):
-        y, x = int(round(position[0] + steps * np.sin(angle))), int(round(position[1] + steps * np.cos(angle)))
+        y, x = round(float(position[0] + steps * np.sin(angle))), round(float(position[1] + steps * np.cos(angle)))
         if not (0 <= y < inside.shape[0] and 0 <= x < inside.shape[1] and inside[y, x]):
             return steps - 1
     return limit
