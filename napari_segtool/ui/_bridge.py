@@ -12,7 +12,7 @@ from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_segtool.core.errors import AxesError, DataError
+from napari_segtool.core.errors import AxesError
 from napari_segtool.core.labels import OKABE_ITO, Labels, Paint, as_label_array, class_colour
 from napari_segtool.core.planes import PlaneIndex, plane_axes
 from napari_segtool.core.result import Segmentation, Step
@@ -216,8 +216,6 @@ def add_labels(
     axes go into the layer's metadata, so that they are written with it.
     """
     data = as_label_array(arrange(segmentation.data, segmentation.axes, like))
-    if data.dtype == np.uint32 and data.size and int(data.max()) > 65535:
-        raise DataError("There are more than 65535 labels, more than can be shown.", hint="Remove small objects first.")
     if not data.flags.writeable or not data.flags.c_contiguous:
         data = np.ascontiguousarray(data).copy()
     notes = {
@@ -231,13 +229,13 @@ def add_labels(
     largest = int(data.max()) if data.size else 0
     few = bool(segmentation.labels.class_names) or largest <= len(OKABE_ITO)
     layer, placement = _unedited(viewer, name), placement or placement_of(like)
-    if layer is not None and layer.data.shape == data.shape:
+    if layer is not None and layer.data.shape == data.shape and layer.data.dtype == data.dtype == np.uint8:
         layer.data = data
         _forget_undo(layer)
         for key, value in placement.items():
             setattr(layer, key, value)
     else:
-        layer = viewer.add_labels(data, name=name, metadata={META: notes}, **placement)
+        layer = _added(viewer, data, name, layer, metadata={META: notes}, **placement)
     if few and largest <= _MOST_NAMED_LABELS:
         layer.colormap = class_colormap(range(largest + 1))
     layer.metadata[META] = notes
@@ -320,6 +318,23 @@ def _unedited(viewer: Any, name: str) -> LabelsLayer | None:
         if ours and layer.name.startswith(name) and not was_edited(layer):
             return layer
     return None
+
+
+def _added(viewer: Any, data: np.ndarray, name: str, instead_of: LabelsLayer | None, **more: Any) -> LabelsLayer:
+    """Add a labels layer, in the place and with the looks of another that it stands in for.
+
+    Layers of 16 bit are replaced rather than given new pixels: once they have been, Mesa's software OpenGL crashes when they
+    are removed and another labels layer is drawn.
+    """
+    if instead_of is None:
+        return viewer.add_labels(data, name=name, **more)
+    place = viewer.layers.index(instead_of)
+    looks = {key: getattr(instead_of, key) for key in ("opacity", "blending", "visible")}
+    viewer.layers.remove(instead_of)
+    layer = viewer.add_labels(data, name=name, **looks, **more)
+    layer.contour = instead_of.contour
+    viewer.layers.move(viewer.layers.index(layer), place)
+    return layer
 
 
 def _mark_unedited(layer: LabelsLayer) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
@@ -138,8 +140,10 @@ class Job(QObject):
 class LatestJob(QObject):
     """Run previews one after another where only the newest request counts.
 
-    A request replaces the one that waits and cancels the one that runs. An answer is delivered only if no newer request
-    has been made, so what is shown always belongs to what was asked last.
+    A request replaces the one that waits and cancels the one that runs, so that what is delivered always belongs to what
+    was asked last. A request may have patience with the one that runs, which is then delivered first if it is ready in
+    time: a slider that is dragged faster than answers come would else show nothing until it rests. Answers never arrive
+    in another order than they were asked for, and the last request is always answered last.
     """
 
     returned = Signal(object)
@@ -152,21 +156,33 @@ class LatestJob(QObject):
         self._job: Job | None = None
         self._waiting: MakeSteps | None = None
         self._stale = False
+        self._begun = 0.0
 
     @property
     def busy(self) -> bool:
         """True while a request is worked on or waits."""
         return self._waiting is not None or (self._job is not None and not self._stale)
 
-    def submit(self, make_steps: MakeSteps) -> None:
-        """Ask for ``make_steps`` to be run instead of everything asked before."""
+    def submit(self, make_steps: MakeSteps, *, patience_s: float = 0.0) -> None:
+        """Ask for ``make_steps`` to be run instead of everything asked before.
+
+        Parameters
+        ----------
+        make_steps
+            As for `Job`.
+        patience_s
+            How long the request that runs may take, since it began, before this one cancels it.
+        """
         was_busy = self.busy
         self._waiting = make_steps
         if self._job is None:
             self._begin()
-        else:
-            self._stale = True
-            self._job._stop.set()
+        elif not self._stale:
+            left_s = self._begun + patience_s - time.monotonic()
+            if left_s > 0:
+                QTimer.singleShot(int(1000 * left_s) + 1, partial(self._lose_patience, weakref.ref(self._job)))
+            else:
+                self._drop_running()
         if not was_busy:
             self.busy_changed.emit(True)
 
@@ -175,8 +191,7 @@ class LatestJob(QObject):
         was_busy = self.busy
         self._waiting = None
         if self._job is not None:
-            self._stale = True
-            self._job._stop.set()
+            self._drop_running()
         if was_busy:
             self.busy_changed.emit(False)
 
@@ -187,11 +202,21 @@ class LatestJob(QObject):
     def _begin(self) -> None:
         make_steps, self._waiting, self._stale = self._waiting, None, False
         assert make_steps is not None
+        self._begun = time.monotonic()
         self._job = Job(make_steps, self.name)
         self._job.returned.connect(self._deliver)
         self._job.failed.connect(self._report)
         self._job.finished.connect(self._end)
         self._job.start()
+
+    def _drop_running(self) -> None:
+        assert self._job is not None
+        self._stale = True
+        self._job._stop.set()
+
+    def _lose_patience(self, job: weakref.ref[Job]) -> None:
+        if self._job is not None and self._job is job() and self._waiting is not None:
+            self._drop_running()
 
     def _deliver(self, value: Any) -> None:
         if not self._stale:

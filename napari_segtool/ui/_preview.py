@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
+from napari.utils.colormaps import DirectLabelColormap, label_colormap
 from numpy.typing import NDArray
 
 from napari_segtool.core.labels import OKABE_ITO, as_label_array
@@ -102,7 +103,10 @@ class PreviewLayer:
         """Show the labels of one plane over ``like``, whose axes are ``axes``; the user's choice of layer is kept."""
         letters = "".join(letter for i, letter in enumerate(axes.replace("S", "")) if letter != "C" or i > 0)
         plane = preview.plane.T if letters.index("Y") > letters.index("X") else preview.plane
-        data = np.ascontiguousarray(plane).reshape([n if letter in "YX" else 1 for letter, n in _sizes(letters, plane)])
+        # Always 8 bit, colours repeating: cheap, and napari layers of 16 bit whose pixels have been replaced crash Mesa's software
+        # OpenGL (on which remote desktops run) when they are removed and another labels layer is drawn.
+        shown = plane.astype(np.uint8) if plane.max(initial=0) <= 255 else np.where(plane, (plane - 1) % 255 + 1, 0).astype(np.uint8)
+        data = np.ascontiguousarray(shown).reshape([n if letter in "YX" else 1 for letter, n in _sizes(letters, plane)])
         placement = placement_of(like)
         offset = np.zeros(len(letters))
         offset[[i for i, letter in enumerate(letters) if letter not in "CYX"]] = preview.index
@@ -111,7 +115,8 @@ class PreviewLayer:
         placed = (id(like), letters, preview.index, tuple(placement["scale"]), placement["translate"], tuple(map(str, placement["units"])))
         largest = int(data.max(initial=0))
         if self.shown and self._placed == placed and self.layer is not None and self.layer.data.shape == data.shape:
-            self.layer.data = data
+            self.layer.data[...] = data  # a tenth of the time that new data take, and a slider may be moving
+            self.layer.refresh(extent=False, thumbnail=False, highlight=False)
         else:
             self.remove()
             selected = set(self._viewer.layers.selection)
@@ -120,8 +125,9 @@ class PreviewLayer:
             self.layer.editable = False
             self._viewer.layers.selection = selected
             self._placed = placed
-        if largest <= len(OKABE_ITO):
-            self.layer.colormap = class_colormap(range(1, len(OKABE_ITO) + 1))
+        few = largest <= len(OKABE_ITO)
+        if few != isinstance(self.layer.colormap, DirectLabelColormap):
+            self.layer.colormap = class_colormap(range(1, len(OKABE_ITO) + 1)) if few else label_colormap()
 
     def remove(self) -> None:
         """Take the layer away."""

@@ -24,6 +24,9 @@ from napari_segtool.ui._preview import Bars, Preview, PreviewLayer, preview_step
 from napari_segtool.ui._seeds import SeedControls, SeedLayer
 
 FAMILIES = ("threshold", "clustering", "edges", "regions")
+FOLLOW_S = 0.5
+"""A preview that takes no longer than this is shown while a slider moves on; the next one, of the newest settings, follows at once."""
+REMEMBER_AFTER_MS = 800
 WITH_HISTOGRAM = ("threshold", "clustering")
 
 
@@ -63,10 +66,14 @@ class SegmentPanel(Panel):
         self._latest.failed.connect(self._preview_failed)
         self._paused = False
         self._said_by_preview = False
+        self._patience_s = 0.0
         self._bars: Bars | None = None
         self._soon = QTimer(self)  # several changes of one moment make one request
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._ask)
+        self._remember_soon = QTimer(self)  # a slider that moves does not write a file at every step
+        self._remember_soon.setSingleShot(True)
+        self._remember_soon.timeout.connect(self._remember_forms)
         self.viewer.layers.events.removed.connect(self._layer_removed)
         self._show_form()
 
@@ -106,6 +113,12 @@ class SegmentPanel(Panel):
 
     def became_hidden(self) -> None:
         """Take the preview away."""
+        self._hide_preview()
+        if self._remember_soon.isActive():
+            self._remember_soon.stop()
+            self._remember_forms()
+
+    def _hide_preview(self) -> None:
         self._latest.cancel()
         self._soon.stop()
         self._preview_layer.remove()
@@ -148,21 +161,20 @@ class SegmentPanel(Panel):
         self._settings_changed()
 
     def _edited(self, _: str) -> None:
-        entry = self.chooser.entry()
-        assert entry is not None
-        self.session.memory.remember(f"segment.{entry.name}", self._kept_values(entry))
-        self._settings_changed()
+        self._remember_soon.start(REMEMBER_AFTER_MS)
+        self._settings_changed(FOLLOW_S)
 
-    def _settings_changed(self) -> None:
+    def _settings_changed(self, patience_s: float = 0.0) -> None:
         self._paused = False
         if self.state != "working":
             self.rest()
             self.message.clear()
-        self._wish()
+        self._wish(patience_s)
 
-    def _kept_values(self, entry: Entry) -> dict[str, Any]:
-        points = {info.name for info in describe(entry.params) if info.kind == "points"}
-        return {name: value for name, value in self.form.values().items() if name not in points}
+    def _remember_forms(self) -> None:
+        for name, form in self._forms.items():
+            points = {info.name for info in describe(form.params_class) if info.kind == "points"}
+            self.session.memory.remember(f"segment.{name}", {key: value for key, value in form.values().items() if key not in points})
 
     def _values(self, entry: Entry) -> dict[str, Any]:
         values = self.form.values()
@@ -201,19 +213,20 @@ class SegmentPanel(Panel):
         if on:
             self._wish()
         else:
-            self.became_hidden()
+            self._hide_preview()
 
     def _pause_preview(self) -> None:
         """Take the preview away until a setting is changed: the result of the whole stack lies there now."""
         self._paused = True
-        self._latest.cancel()
-        self._soon.stop()
-        self._preview_layer.remove()
+        self._hide_preview()
 
-    def _wish(self) -> None:
+    def _wish(self, patience_s: float = 0.0) -> None:
+        """Ask for a preview at the end of this turn of the event loop; without patience, whatever is under way is out of date at once."""
         wanted = self.preview_switch.isChecked() and not self._paused and self.in_view and self.image is not None
         if wanted:
-            self._latest.cancel()  # whatever is under way is out of date from now on
+            if not patience_s:
+                self._latest.cancel()
+            self._patience_s = patience_s
             self._soon.start(0)
 
     def _ask(self) -> None:
@@ -228,7 +241,7 @@ class SegmentPanel(Panel):
         if "seeds" in entry.traits and not self.seeds.count():
             self._preview_layer.remove()
             return None
-        self._latest.submit(partial(preview_steps, stack, entry.name, values, self.plane, entry.family in WITH_HISTOGRAM))
+        self._latest.submit(partial(preview_steps, stack, entry.name, values, self.plane, entry.family in WITH_HISTOGRAM), patience_s=self._patience_s)
         return None
 
     def _preview_ready(self, preview: Preview) -> None:

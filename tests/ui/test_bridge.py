@@ -120,6 +120,19 @@ def test_a_layer_with_six_dimensions_is_refused_with_a_hint():
     assert caught.value.hint
 
 
+def test_running_again_with_many_labels_replaces_the_layer_in_its_place_with_its_looks():
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((2, 30, 30)), name="em")
+    many = np.arange(1800).reshape(2, 30, 30)
+    first = bridge.add_labels(viewer, Segmentation(Labels(many, "ZYX")), image, "em · Canny")
+    first.opacity, first.contour, first.visible = 0.3, 2, False
+    viewer.add_points(np.zeros((1, 3)), name="seeds")
+    second = bridge.add_labels(viewer, Segmentation(Labels(many[:, ::-1], "ZYX")), image, "em · Canny")
+    assert [layer.name for layer in viewer.layers] == ["em", "em · Canny", "seeds"]
+    assert (second.opacity, second.contour, second.visible) == (0.3, 2, False)
+    np.testing.assert_array_equal(second.data, many[:, ::-1])
+
+
 def two_results(edit):
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((2, 6, 6)), name="em")

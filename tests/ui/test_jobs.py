@@ -299,3 +299,21 @@ def test_a_child_that_dies_says_so_with_its_last_words(qtbot, child_path):
 
 def test_python_is_what_children_are_run_with():
     assert ProcessJob("json.tool")._command[0] == sys.executable
+
+
+def test_a_patient_request_lets_the_running_one_be_answered_first_but_not_for_longer_than_it_said(qtbot):
+    latest = LatestJob()
+    answers = []
+    latest.returned.connect(answers.append)
+    latest.submit(lambda: steps_of(3, "quick", pause_s=0.02))
+    latest.submit(lambda: steps_of(1, "replaced"), patience_s=1.0)
+    latest.submit(lambda: steps_of(1, "newest"), patience_s=1.0)
+    qtbot.waitUntil(lambda: not latest.busy, timeout=3000)
+    assert answers == ["quick", "newest"]
+
+    latest.submit(lambda: steps_of(1000, "slow", pause_s=0.005))
+    latest.submit(lambda: steps_of(1, "impatient"), patience_s=0.1)
+    begun = time.monotonic()
+    qtbot.waitUntil(lambda: not latest.busy, timeout=3000)
+    assert answers[2:] == ["impatient"]
+    assert time.monotonic() - begun < 1.0

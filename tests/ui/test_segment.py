@@ -119,7 +119,7 @@ def test_apply_makes_labels_that_lie_on_the_image_and_carry_their_recipe(workspa
     assert viewer.layers["em · Otsu"].data.max() == 2
 
 
-def test_a_stale_preview_is_never_shown_while_a_slider_is_dragged(workspace, qtbot, slow, steps_image):
+def test_previews_follow_a_slider_in_order_and_end_at_its_last_value(workspace, qtbot, slow, steps_image):
     viewer = workspace.viewer
     viewer.add_image(steps_image[0], name="em")
     panel = workspace("segment")
@@ -127,30 +127,52 @@ def test_a_stale_preview_is_never_shown_while_a_slider_is_dragged(workspace, qtb
     panel.chooser.box.addItem("Slow", "slow")
     choose(panel, "slow", value=1)
     settled(panel, qtbot)
-    stale = []
-    shown = panel._preview_layer.show
-    panel._preview_layer.show = lambda preview, like, axes: (
-        stale.append(int(preview.plane[0, 0])) if preview.plane[0, 0] != panel.form.values()["value"] else None,
-        shown(preview, like, axes),
-    )
-    slow.pause_s = 0.004
-    for value in range(2, 60):
+    shown = []
+    show = panel._preview_layer.show
+
+    def noting_show(preview, like, axes):
+        shown.append(int(preview.plane[0, 0]))
+        show(preview, like, axes)
+
+    panel._preview_layer.show = noting_show
+    slow.pause_s = 0.01
+    for value in range(2, 80):
         panel.form.fields["value"].box.setValue(value)
-        qtbot.wait(value % 9)
+        qtbot.wait(16)
     layer = settled(panel, qtbot)
-    assert stale == []
-    assert (layer.data == 59).all()
+    assert len(shown) > 5  # it follows while the slider moves
+    assert shown == sorted(shown)  # an older answer never comes after a newer one
+    assert shown[-1] == 79
+    assert (layer.data == 79).all()
+
+
+def test_a_slow_answer_that_is_out_of_date_is_never_shown(workspace, qtbot, slow, steps_image):
+    viewer = workspace.viewer
+    viewer.add_image(steps_image[0], name="em")
+    panel = workspace("segment")
+    panel.chooser.entries = {entry.name: entry for entry in METHODS}
+    panel.chooser.box.addItem("Slow", "slow")
+    choose(panel, "slow", value=1)
+    settled(panel, qtbot)
+    answers = []
+    panel._latest.returned.connect(lambda preview: answers.append((int(preview.plane[0, 0]), preview.index)))
 
     slow.gate.clear()
     panel.form.fields["value"].box.setValue(80)
     qtbot.wait(50)
     panel.form.fields["value"].box.setValue(81)
-    viewer.dims.set_current_step(0, 2)
-    qtbot.wait(50)
+    qtbot.wait(600)  # longer than anyone waits for an old answer
     slow.gate.set()
     layer = settled(panel, qtbot)
-    assert stale == []
-    assert (layer.data == 81).all()
+    assert answers == [(81, (1,))]
+
+    slow.gate.clear()
+    panel.form.fields["value"].box.setValue(90)
+    qtbot.wait(50)
+    viewer.dims.set_current_step(0, 2)  # an answer for another slice is out of date at once
+    slow.gate.set()
+    layer = settled(panel, qtbot)
+    assert answers[1:] == [(90, (2,))]
     assert layer.translate[0] == 2
 
 
@@ -191,7 +213,7 @@ def test_the_lines_in_the_histogram_are_the_thresholds_and_can_be_dragged(worksp
     line.setValue(low + 0.25 * (high - low))
     line.sigDragged.emit(line)
     assert panel.form.values()["lower"] == pytest.approx(25.0, abs=0.1)
-    assert panel.session.memory.recall("segment.threshold")["lower"] == pytest.approx(25.0, abs=0.1)
+    qtbot.waitUntil(lambda: panel.session.memory.recall("segment.threshold").get("lower") == pytest.approx(25.0, abs=0.1), timeout=3000)
     kept = settled(panel, qtbot).data[0] == 1
     plane = data[workspace.viewer.dims.current_step[0]]
     np.testing.assert_array_equal(kept, plane >= low + panel.form.values()["lower"] / 100 * (high - low))
