@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_segtool.core.progress import Progress, Steps
-from napari_segtool.core.settings import read_settings, worker_threads
+from napari_segtool.core.settings import worker_threads
 from napari_segtool.ui._session import Session
+from napari_segtool.ui._window_settings import window_settings
 
 if TYPE_CHECKING:
     from napari_segtool._worker_client import WorkerClient
@@ -22,7 +23,8 @@ class NetworkProcess:
     """
 
     def __init__(self, session: Session) -> None:
-        self.device = read_settings().device
+        self._settings = session.shared(window_settings)
+        self.device = self._settings.device
         self._client: WorkerClient | None = None
         session.closing.connect(self.close)
 
@@ -32,7 +34,7 @@ class NetworkProcess:
         if self._client is None:
             from napari_segtool._worker_client import WorkerClient
 
-            self._client = WorkerClient(threads=worker_threads(read_settings()))
+            self._client = WorkerClient(threads=worker_threads(self._settings))
         return self._client
 
     @property

@@ -83,8 +83,23 @@ class Curves(QWidget):
             self._stack.addWidget(self._plot.widget)
         self._stack.setCurrentIndex(1)
         self._plot.draw([history for _, history in runs])
-        self.legend.setText(_legend(runs))
+        self.legend.setText(f"{_colours()}<br>{html.escape(self._explain(runs))}")
         self._reserve()
+
+    def _explain(self, runs: Sequence[tuple[str, History]]) -> str:
+        if len(runs) > 1:
+            first, second = (self._fitting(title, 0.5, "dashed: ") for title, _ in runs)
+            return f"solid: {first} · dashed: {second}"
+        title, history = runs[0]
+        if math.isnan(history.best_dice):
+            return self._fitting(title, 1.0, "")
+        return f"best: Dice {history.best_dice:.3f} at step {history.best_step} (dotted line)"
+
+    def _fitting(self, title: str, share: float, caption: str) -> str:
+        """As much of the end of a title, where its time stands, as fits into a part of the line."""
+        metrics = self.legend.fontMetrics()
+        room = share * max(self.width(), 240) - metrics.horizontalAdvance(f"{caption} · ")
+        return metrics.elidedText(title, Qt.TextElideMode.ElideLeft, int(room))
 
     def set_theme(self, theme: str) -> None:
         """Draw in the colours of another theme of napari."""
@@ -172,17 +187,6 @@ class _Plot:
         self._right.linkedViewChanged(self._left.vb, self._right.XAxis)
 
 
-def _legend(runs: Sequence[tuple[str, History]]) -> str:
-    line = " &nbsp; ".join(
-        f'<span style="color:{colour}">●</span> {name}' for colour, name in ((LOSS, "training loss"), (CHECK, "validation loss"), (DICE, "Dice"))
-    )
-    if len(runs) > 1:
-        return f"{line}<br>solid: {html.escape(_short(runs[0][0]))} · dashed: {html.escape(_short(runs[1][0]))}"
-    history = runs[0][1]
-    if math.isnan(history.best_dice):
-        return f"{line}<br>{html.escape(_short(runs[0][0], 44))}"
-    return f"{line}<br>best: Dice {history.best_dice:.3f} at step {history.best_step} (dotted line)"
-
-
-def _short(title: str, most: int = 20) -> str:
-    return title if len(title) <= most else f"{title[: most - 1]}…"
+def _colours() -> str:
+    named = ((LOSS, "training loss"), (CHECK, "validation loss"), (DICE, "Dice"))
+    return " &nbsp; ".join(f'<span style="color:{colour}">●</span> {name}' for colour, name in named)

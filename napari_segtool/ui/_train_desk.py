@@ -19,7 +19,7 @@ from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.params import Params
 from napari_segtool.core.progress import Progress, Steps
-from napari_segtool.core.settings import read_settings, worker_threads
+from napari_segtool.core.settings import worker_threads
 from napari_segtool.core.stack import Stack
 from napari_segtool.ui._bridge import is_source_image, visible_plane
 from napari_segtool.ui._jobs import Job
@@ -30,6 +30,7 @@ from napari_segtool.ui._train_close import Answer, ask_closing
 from napari_segtool.ui._train_folder import RunCard, delete_run, list_runs, new_run_folder, rename_run, runs_folder
 from napari_segtool.ui._train_history import History, read_history
 from napari_segtool.ui._train_watch import Ending, Preview, Watch, Word
+from napari_segtool.ui._window_settings import window_settings
 
 LabelsAre = Literal["paint", "mask"]
 
@@ -78,6 +79,7 @@ class TrainingDesk(QObject):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self._settings = session.shared(window_settings)
         self.history = History()
         self.folder: Path | None = None
         self.cards: tuple[RunCard, ...] = ()
@@ -112,8 +114,7 @@ class TrainingDesk(QObject):
 
     def order(self, order: Order) -> None:
         """Make a run folder beside the GUI thread, then train it."""
-        settings = read_settings()
-        root, threads = runs_folder(settings), worker_threads(settings)
+        root, threads = runs_folder(self._settings), worker_threads(self._settings)
         self.history, self.folder = History(), None
         self._layers = tuple(weakref.ref(layer) for layer in order.layers)
         self._make(partial(_make_run, order, root, threads), "copying the images")
@@ -153,7 +154,7 @@ class TrainingDesk(QObject):
 
     def _follow(self, folder: Path, child: Child | None) -> None:
         self.folder = folder
-        self._watch = watch = Watch(folder, child, worker_threads(read_settings()))
+        self._watch = watch = Watch(folder, child, worker_threads(self._settings))
         job = self.session.start(watch.steps, "training")
         job.progressed.connect(self._heard)
         job.returned.connect(self._over)
@@ -248,7 +249,7 @@ class TrainingDesk(QObject):
             self._list_again = True
             return
         self._listing = True
-        root = runs_folder(read_settings())
+        root = runs_folder(self._settings)
         job = self.session.start(partial(_list_steps, root, self.session.runs, self.cards), "run list")
         job.returned.connect(self._listed)
         job.finished.connect(self._list_finished)

@@ -12,9 +12,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_segtool.core.progress import Steps
-from napari_segtool.core.settings import read_settings
 from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._session import Session
+from napari_segtool.ui._window_settings import window_settings
 
 _PATIENCE_S = 10.0
 
@@ -80,7 +80,7 @@ class DeviceCombo(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
         guard_wheel(self)
-        self._wanted = read_settings().device
+        self._wanted = session.shared(window_settings).device
         self._fill((AUTO,))
         self.activated.connect(self._chosen)
 

@@ -54,14 +54,14 @@ def missing_class(layer: LabelsLayer, counts: PaintCounts, labels_are: LabelsAre
 
 
 def mask_text(layer: LabelsLayer, counts: PaintCounts) -> str:
-    """Return the facts line of a mask ("2 classes: 0, 255 · every pixel labelled")."""
+    """Return the facts line of a mask ("2 classes: 0, 255 · all labelled")."""
     totals = counts.totals()
     size = 1
     for n in layer.data.shape:
         size *= int(n)
     values = [*([0] if sum(totals.values()) < size else []), *totals]
     shown = ", ".join(str(value) for value in values[:6]) + (", …" if len(values) > 6 else "")
-    return f"{len(values)} class{'es' if len(values) != 1 else ''} ({shown}) · every pixel labelled"
+    return f"{len(values)} class{'es' if len(values) != 1 else ''}: {shown} · all labelled"
 
 
 def _listed(names: list[str]) -> str:

@@ -58,7 +58,7 @@ class TrainSettings(QWidget):
         inside.addWidget(self.others)
         self.more.setContentLayout(inside)
         self.learner = EntryCombo(LEARNERS)
-        self.learner.summary.setMinimumHeight(3 * self.learner.summary.fontMetrics().lineSpacing() + 2)
+        self.learner.summary.hide()  # it stands in the tooltip too, and room is short here
         self.budget = Budget()
         self.device = DeviceCombo(session)
         self.advanced = Fold("Advanced")

@@ -272,7 +272,8 @@ class TrainPanel(Panel):
         if history.phase in ("done", "stopped"):
             head = "Learned" if history.phase == "done" else "Stopped and kept"
             more = {} if history.phase == "done" else resume
-            notes = f"\n{history.messages[-1]}" if history.messages else ""
+            remarks = [text for text in history.messages if not text.startswith("Going on from step")]
+            notes = f"\n{remarks[-1]}" if remarks else ""
             return self.done(f"{head} ({spent}). {_scores(history)}{notes}", {**self.links_to("predict", "explain"), **more})
         if history.phase == "failed":
             return self.fail(SegtoolError(history.text, hint=history.hint), resume)

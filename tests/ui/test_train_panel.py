@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication
 
 from napari_segtool.ui._bridge import notes_of
@@ -85,7 +86,7 @@ def test_strokes_are_taken_for_paint_and_dense_labels_for_a_mask_and_the_user_is
     assert panel.label_facts.text().startswith("1 slice")
     panel.session.labels = viewer.add_labels(steps_image[1] * 255, name="dense")
     qtbot.waitUntil(lambda: panel.meaning.currentData() == "mask", timeout=3000)
-    qtbot.waitUntil(lambda: panel.label_facts.text() == "2 classes (0, 255) · every pixel labelled", timeout=3000)
+    qtbot.waitUntil(lambda: panel.label_facts.text() == "2 classes: 0, 255 · all labelled", timeout=3000)
     panel.meaning.setCurrentIndex(panel.meaning.findData("paint"))
     panel.meaning.activated.emit(panel.meaning.currentIndex())
     panel.session.paint.changed.emit()
@@ -264,3 +265,11 @@ def test_every_control_says_what_it_does(painted):
 
 def test_one_desk_serves_all_panels_of_a_viewer(painted):
     assert painted.session.shared(TrainingDesk) is painted.desk
+
+
+def test_a_damaged_settings_file_does_not_keep_the_panel_from_opening(make_napari_viewer, monkeypatch, tmp_path):
+    (tmp_path / "segtool.json").write_text("{")
+    monkeypatch.setenv("SEGTOOL_CONFIG", str(tmp_path / "segtool.json"))
+    panel = show_panel(make_napari_viewer(), "train")
+    assert "cannot be read" in notification_manager.records[-1].message
+    assert panel.settings.device.device() == "auto"
