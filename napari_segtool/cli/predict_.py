@@ -27,6 +27,9 @@ def predict(
     uncertainty: Annotated[
         Path | None, typer.Option("--uncertainty", help="Also write the uncertainty here (0 certain, 1 undecided).", show_default=False)
     ] = None,
+    mirror: Annotated[
+        str, typer.Option("--mirror", help="on: average over mirrored and turned images, eight times the work. auto: as the model was made for.")
+    ] = "auto",
     device: Device = "auto",
     slices: Slices = "",
     axes: Axes = "",
@@ -49,6 +52,7 @@ def predict(
         threads=settings.threads,
         probabilities=probabilities is not None,
         uncertainty=uncertainty is not None,
+        mirror=mirror,
     )
     result = follow(work, as_json=json_progress, title="Predicting")
     api.write(result, output)

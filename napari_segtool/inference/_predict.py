@@ -87,6 +87,8 @@ def predict_steps(
         loaded = load_model(bundle, device=device, precision=precision, threads=threads)
     wanted = Wanted(stack, planes)
     scenes = Scenes(stack, loaded)
+    if mirror not in ("auto", "on", "off"):
+        raise ParameterError(f"mirror = {mirror!r} is not known.", hint="Choose auto, on or off.")
     turns = EIGHT if mirror == "on" or (mirror == "auto" and bundle.card.get("mirror", False)) else ASIS
     halo, core = loaded.tile_size(scenes.shape, exact=precision == "float32")
     canvas = Canvas(loaded, scenes, wanted, allocate, probabilities=probabilities, uncertainty=uncertainty)
