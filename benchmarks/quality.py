@@ -9,6 +9,8 @@ isbi-dense
     ISBI 2012 EM: dense masks of slices 0–14, scored on slices 15–19 by V_Rand of the challenge.
 isbi-paint
     The same stack, from strokes on slices 2, 7 and 12: at most 1 % of their pixels, brushes 3 to 5 px wide.
+speed
+    Steps of the engine against those of a plain loop (float32, the usual memory layout, batches made in between), in turn.
 usgra
     Ultrasound of nerves and vessels: 60 images are frames of a few scans, so whole blocks of five neighbours are held out
     (15 images), trained on the other 45; mean Dice of nerve and vessel.
@@ -31,7 +33,7 @@ import tifffile
 
 from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.progress import drain
-from napari_segtool.core.registry import LEARNERS
+from napari_segtool.core.registry import LEARNERS, NETWORKS
 from napari_segtool.core.stack import Stack
 
 DATA = Path(os.environ.get("SEGTOOL_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -46,7 +48,7 @@ def read(folder: str) -> tuple[np.ndarray, np.ndarray]:
 def strokes(truth: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Paint a plane ``(Y, X)`` of class indices as a careful person would.
 
-    Strokes 3 to 5 px wide run along the middle of objects and never leave them; every class gets the same share of the paint.
+    Strokes 3 to 5 px wide and 12 to 35 px long run along the middle of objects and never leave them; every class gets the same share of the paint.
     """
     import cv2
 
@@ -62,7 +64,7 @@ def strokes(truth: np.ndarray, share: float, seed: int) -> np.ndarray:
             radius = int(rng.integers(3, 6))
             at, angle = starts[rng.integers(len(starts))].astype(float), rng.uniform(0, 2 * np.pi)
             mark = np.zeros(truth.shape, np.uint8)
-            for _ in range(int(rng.integers(12, 36))):
+            for _ in range(int(rng.integers(5, 15))):
                 turns = angle + np.linspace(-0.7, 0.7, 7) + rng.normal(0, 0.05)
                 ahead = at[:, None] + 2.5 * np.stack([np.sin(turns), np.cos(turns)])
                 rows, columns = np.clip(ahead.round().astype(int), 0, np.array(truth.shape)[:, None] - 1)
@@ -154,10 +156,60 @@ def score(task: str, chances: np.ndarray, truth: np.ndarray) -> dict[str, float]
     }
 
 
+def compare_speed(settings: dict[str, str], rounds: int = 5) -> None:
+    """Time one step of the engine and of a plain loop in turn, and print medians of wall clock and processor time."""
+    import torch
+
+    from napari_segtool.nets._forward import flushed_denormals
+    from napari_segtool.training._events import EventLog
+    from napari_segtool.training._loader import Prefetcher
+    from napari_segtool.training._run import create_run
+    from napari_segtool.training._session import Sitting
+    from napari_segtool.training.learners.unet import plan_unet
+
+    stack, marks, _, _ = task_data("isbi-dense")
+    with tempfile.TemporaryDirectory() as place:
+        params = LEARNERS.get("unet").params.build(**settings)
+        run = create_run(Path(place) / "run", [(stack, marks)], "unet", params, labels_are="mask", steps=1, device="cpu")
+        sitting = Sitting(run, plan_unet(run), EventLog(run.event_path))
+        trainer, maker = sitting.trainer, sitting.trainer.batches()
+        plan = sitting.plan
+        entry = NETWORKS.get(plan.network)
+        plain = entry.function(entry.params.build(**plan.network_params), 1, 2, 2)
+        optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3)
+        prefetcher = Prefetcher(maker)
+
+        def plain_step(step: int) -> None:
+            batch = maker.make(step)
+            loss = torch.nn.functional.cross_entropy(plain(torch.from_numpy(batch.images)), torch.from_numpy(batch.classes).long(), ignore_index=255)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        def engine_step(step: int) -> None:
+            with flushed_denormals():
+                trainer.learn(prefetcher.take(step), 1e-3)
+
+        times: dict[str, list[tuple[float, float]]] = {"plain": [], "engine": []}
+        for step in range(rounds + 1):
+            for name, work in (("plain", plain_step), ("engine", engine_step)):
+                wall, processor = time.perf_counter(), time.process_time()
+                work(step)
+                times[name].append((time.perf_counter() - wall, time.process_time() - processor))
+        prefetcher.close()
+    medians = {name: np.median(spent[1:], axis=0) for name, spent in times.items()}
+    ratio = medians["plain"] / medians["engine"]
+    print(
+        f"speed {settings} {trainer.precision}, {torch.get_num_threads()} threads: plain loop {medians['plain'][0]:.2f} s ({medians['plain'][1]:.2f} s of processor), "
+        f"engine {medians['engine'][0]:.2f} s ({medians['engine'][1]:.2f} s): {ratio[0]:.1f} times as many steps ({ratio[1]:.1f} for each second of processor)",
+        flush=True,
+    )
+
+
 def main() -> None:
     """Train and score."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="+", choices=("isbi-dense", "isbi-paint", "usgra"))
+    parser.add_argument("tasks", nargs="+", choices=("isbi-dense", "isbi-paint", "usgra", "speed"))
     parser.add_argument("--minutes", type=float, default=0)
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -170,6 +222,13 @@ def main() -> None:
     from napari_segtool.training._run import create_run
 
     for task in options.tasks:
+        if task == "speed":
+            import torch
+
+            if options.threads:
+                torch.set_num_threads(options.threads)
+            compare_speed(settings)
+            continue
         for seed in options.seeds:
             stack, marks, images, truth = task_data(task)
             entry = LEARNERS.get(options.learner)
