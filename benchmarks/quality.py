@@ -199,9 +199,9 @@ def compare_speed(settings: dict[str, str], rounds: int = 5) -> None:
         prefetcher.close()
     medians = {name: np.median(spent[1:], axis=0) for name, spent in times.items()}
     ratio = medians["plain"] / medians["engine"]
+    spent = ", ".join(f"{name} {wall:.2f} s ({processor:.2f} s of processor)" for name, (wall, processor) in medians.items())
     print(
-        f"speed {settings} {trainer.precision}, {torch.get_num_threads()} threads: plain loop {medians['plain'][0]:.2f} s ({medians['plain'][1]:.2f} s of processor), "
-        f"engine {medians['engine'][0]:.2f} s ({medians['engine'][1]:.2f} s): {ratio[0]:.1f} times as many steps ({ratio[1]:.1f} for each second of processor)",
+        f"speed {settings} {trainer.precision}, {torch.get_num_threads()} threads: {spent}; {ratio[0]:.1f} times as quick ({ratio[1]:.1f} by processor time)",
         flush=True,
     )
 
