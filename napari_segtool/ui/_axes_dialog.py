@@ -13,7 +13,7 @@ from napari_segtool.ui._form import form_layout
 from napari_segtool.ui._message import MessageLine
 from napari_segtool.ui._session import Session
 
-_HELP = "One letter for each dimension, in order: T time, Z slice, C channel, Y row, X column; Q for pages that are separate pictures."
+_HELP = "One letter for each dimension, in order: T time, Z slice, C channel, Y row, X column; I or Q pages that are separate pictures."
 
 
 class AxesDialog(QDialog):

@@ -37,9 +37,10 @@ def sample_steps(name: str) -> Steps[tuple[Stack, Labels]]:
 def show_sample(viewer: Any, stack: Stack, labels: Labels) -> None:
     """Add a sample's image and its true labels to the viewer; the labels are hidden at first."""
     data, meta, kind = layer_of_stack(stack)
-    _added(viewer, data, meta, kind)
+    image = _added(viewer, data, meta, kind)[0]
     data, meta, kind = layer_of_labels(labels, stack)
     _added(viewer, data, {**meta, "visible": False}, kind)
+    viewer.layers.selection.active = image
     viewer.reset_view()
 
 

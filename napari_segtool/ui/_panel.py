@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QDockWidget, QGridLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.labels import Labels
-from napari_segtool.core.progress import Progress
 from napari_segtool.core.registry import SAMPLES
 from napari_segtool.core.stack import Stack
 from napari_segtool.ui._axes_dialog import AxesDialog
 from napari_segtool.ui._bridge import fits, is_labels, is_source_image, visible_plane
-from napari_segtool.ui._facts import progress_text, stack_details, stack_text
+from napari_segtool.ui._facts import stack_details, stack_text
 from napari_segtool.ui._form import caption
 from napari_segtool.ui._frame import EmptyPage, FittingScroll, line, order_focus, wrapping
-from napari_segtool.ui._jobs import Job, MakeSteps
 from napari_segtool.ui._layers import LayerCombo
-from napari_segtool.ui._message import LINK_COLOURS, DetailsDialog, Kind, MessageLine, full_text, plain_words
+from napari_segtool.ui._message import LINK_COLOURS
 from napari_segtool.ui._open import ask_and_open, open_paths, sample_steps, show_sample
 from napari_segtool.ui._session import session_of, unwrapped
+from napari_segtool.ui._working import WorkingWidget
 
-State = Literal["empty", "ready", "working", "done", "failed"]
 
-
-class Panel(QWidget):
+class Panel(WorkingWidget):
     """Base of every panel. A panel fills `body` in `build`, and does its work in `start` through `run`.
 
     Parameters
@@ -50,9 +47,6 @@ class Panel(QWidget):
     """Name in code and memory ("segment")."""
     title: ClassVar[str] = ""
     """Name of the tab ("Segment")."""
-    action: ClassVar[str] = "Start"
-    """Text of the primary button; it reads Stop while work goes on."""
-    action_help: ClassVar[str] = ""
     needs_image: ClassVar[bool] = True
     """Show the empty page while there is no image."""
     shows_image: ClassVar[bool] = True
@@ -60,21 +54,14 @@ class Panel(QWidget):
     labels_title: ClassVar[str] = ""
     """Caption of the labels chooser ("Labels"); without it there is none."""
 
-    state_changed = Signal(str)
-
     def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
         self.viewer = unwrapped(napari_viewer)
-        self.session = session_of(self.viewer)
-        self.job: Job | None = None
-        self._state: State = "empty"
+        super().__init__(session_of(self.viewer), parent)
         self._released = False
         self._dock: QDockWidget | None = None
         self._in_view = False
         self._followed: Layer | None = None
-        self._details = ""
         self._link_colour = LINK_COLOURS["dark"]
-        self._on_result: Callable[[Any], object] | None = None
         self.setObjectName(f"segtool-{self.name}")
         self.setAcceptDrops(True)
         self._make_frame()
@@ -89,15 +76,6 @@ class Panel(QWidget):
 
     def build(self) -> None:
         """Add the settings to ``self.body``."""
-
-    def start(self) -> None:
-        """Do the panel's work; the primary button was clicked."""
-
-    def stop(self) -> None:
-        """Stop the work going on; the button was clicked while it read Stop."""
-        if self.job is not None:
-            self.message.say("Stopping…")
-            self.job.cancel()
 
     def image_changed(self, layer: Image | None) -> None:
         """Another image was chosen, or its axes, spacing or pixels changed."""
@@ -126,6 +104,10 @@ class Panel(QWidget):
             return ""
         return "" if self.image is None or fits(layer, self.image) else "does not fit the image"
 
+    def lacks_image(self) -> bool:
+        """True while the panel needs an image and there is none."""
+        return self.needs_image and self.image is None
+
     # what it works on
 
     @property
@@ -149,56 +131,7 @@ class Panel(QWidget):
         """True while the panel can be seen: it is open and its tab is on top."""
         return self._in_view
 
-    @property
-    def state(self) -> State:
-        """One of ``empty``, ``ready``, ``working``, ``done``, ``failed``."""
-        return self._state
-
-    # what a panel says
-
-    def say(self, text: str, actions: Mapping[str, Callable[[], object]] | None = None, kind: Kind = "info") -> None:
-        """Write the message line, with a link for each action (``{"Go to Annotate": …}``)."""
-        self.message.say(text, actions, kind)
-
-    def missing(self, text: str, actions: Mapping[str, Callable[[], object]] | None = None) -> None:
-        """Say what is missing before the work can start, and how to mend it."""
-        self.message.say(text, actions, "warning")
-
-    def done(self, text: str, actions: Mapping[str, Callable[[], object]] | None = None) -> None:
-        """Say what came out, and the way on."""
-        self._set_state("done")
-        self.message.say(text, actions, "good")
-
-    def fail(self, error: BaseException, actions: Mapping[str, Callable[[], object]] | None = None, *, details: str = "") -> None:
-        """Say what went wrong in plain words; Details opens the full text."""
-        self._set_state("failed")
-        self._details = details or full_text(error)
-        offers = dict(actions or {})
-        if details or not isinstance(error, SegtoolError):
-            offers["Details"] = self.show_details
-        self.message.say(plain_words(error), offers, "bad")
-
-    def show_details(self) -> None:
-        """Open the full text of the last error."""
-        DetailsDialog(self._details, self).show()
-
-    def show_progress(self, progress: Progress, seconds_left: float = float("nan")) -> None:
-        """Show how far the work has come and how long it still takes."""
-        known = progress.total > 0
-        self.bar.setRange(0, 1000 if known else 0)
-        self.bar.setValue(round(progress.fraction * 1000))
-        self.bar.setFormat(progress_text(progress, seconds_left) or "Working…")
-
-    def working(self, what: str = "Working…") -> None:
-        """Show that work goes on: the button reads Stop, the progress bar appears."""
-        self._set_state("working")
-        self.bar.setRange(0, 0)
-        self.bar.setFormat(what)
-        self.message.say("")
-
-    def rest(self) -> None:
-        """Show that nothing goes on and nothing is to be reported."""
-        self._set_state("ready" if self.image is not None or not self.needs_image else "empty")
+    # ways on
 
     def go_to(self, name: str) -> Callable[[], None]:
         """Return an action that raises another panel's tab, for links in the message line."""
@@ -217,54 +150,6 @@ class Panel(QWidget):
 
         titles = {entry.name: entry.title for entry in PANELS}
         return {titles[name]: self.go_to(name) for name in names if name in titles}
-
-    # work
-
-    def run(self, make_steps: MakeSteps, on_result: Callable[[Any], object], what: str) -> Job:
-        """Run long work off the GUI thread, with progress, Stop, and every error reported in the message line.
-
-        Parameters
-        ----------
-        make_steps
-            Called in the thread; it must not touch layers or widgets.
-        on_result
-            Called on the GUI thread with the result; it says what came out (`done`).
-        what
-            What is being done, for the progress bar ("Otsu").
-        """
-        job = self.session.start(make_steps, what)
-        self.job = job
-        self.working(f"{what}…")
-        job.progressed.connect(self._job_progressed)
-        job.returned.connect(self._job_returned)
-        job.failed.connect(self.fail)
-        job.cancelled.connect(self._job_cancelled)
-        job.finished.connect(self._job_finished)
-        self._on_result = on_result
-        return job.start()
-
-    def _job_progressed(self, progress: Progress) -> None:
-        if self.job is not None:
-            self.show_progress(progress, self.job.clock.seconds_left)
-
-    def _job_returned(self, result: Any) -> None:
-        on_result, self._on_result = self._on_result, None
-        assert on_result is not None
-        try:
-            on_result(result)
-        except Exception as error:
-            self.fail(error)
-        if self._state == "working":
-            self.rest()
-
-    def _job_cancelled(self) -> None:
-        self.rest()
-        self.message.say("Stopped; nothing was changed.")
-
-    def _job_finished(self) -> None:
-        self.job = self._on_result = None
-        if self._state == "working":
-            self.rest()
 
     # memory
 
@@ -332,13 +217,6 @@ class Panel(QWidget):
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         self.guarded(lambda: open_paths(self.viewer, paths))
 
-    def guarded(self, action: Callable[[], object]) -> None:
-        """Do something quick, and report an error in the message line instead of raising it."""
-        try:
-            action()
-        except Exception as error:
-            self.fail(error)
-
     def release(self) -> None:
         """Stop work, remember values, and disconnect from everything; the panel is of no further use."""
         if self._released:
@@ -399,19 +277,6 @@ class Panel(QWidget):
         inside.addLayout(self.body)
         inside.addStretch(1)
         self._scroll = FittingScroll(inner)
-        self.button = QPushButton(self.action)
-        self.button.setToolTip(self.action_help)
-        self.button.setMinimumHeight(30)
-        self.button.setAutoDefault(True)
-        self.button.clicked.connect(self._clicked)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(True)
-        self.bar.setFixedHeight(18)
-        policy = self.bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.bar.setSizePolicy(policy)
-        self.bar.hide()
-        self.message = MessageLine()
         self._empty = EmptyPage({entry.name: entry.title for entry in SAMPLES})
         self._empty.open_wanted.connect(self._open_wanted)
         self._empty.sample_wanted.connect(self._sample_wanted)
@@ -437,7 +302,7 @@ class Panel(QWidget):
         self.image_combo.set_layer(layer)
         self._follow_pixels(layer)
         self._show_facts(layer)
-        empty = layer is None and self.needs_image
+        empty = self.lacks_image()
         self._empty.setVisible(empty)
         self._scroll.setVisible(not empty)
         self.button.setVisible(not empty)
@@ -497,9 +362,6 @@ class Panel(QWidget):
     def _labels_chosen(self, layer: LabelsLayer | None) -> None:
         self.session.labels = layer
 
-    def _clicked(self, _: bool) -> None:
-        self.stop() if self._state == "working" else self.guarded(self.start)
-
     def _correct(self, _: str) -> None:
         if self.image is not None:
             AxesDialog(self.session, self.image, self).open()
@@ -513,15 +375,9 @@ class Panel(QWidget):
 
     def _show_sample(self, title: str, sample: tuple[Stack, Labels]) -> None:
         show_sample(self.viewer, *sample)
-        self.done(f"The sample “{title}” is open, with its true labels.")
-
-    def _set_state(self, state: State) -> None:
-        if state == self._state:
-            return
-        self._state = state
-        self.button.setText("Stop" if state == "working" else self.action)
-        self.bar.setVisible(state == "working")
-        self.state_changed.emit(state)
+        links = self.links_to("annotate", "segment", "train")
+        links.pop(self.title, None)
+        self.done(f"The sample “{title}” is open; its true labels are in a hidden layer.", links)
 
 
 def _facts_label() -> QLabel:
