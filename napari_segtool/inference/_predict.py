@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_segtool import __version__
+from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.result import ModelBundle, Prediction, Step, data_sha_steps
 from napari_segtool.core.stack import Stack

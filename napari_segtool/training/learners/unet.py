@@ -48,7 +48,9 @@ class UNetLearnerParams(Params):
     grey_values: Literal["plane", "fixed"] = param(
         "plane", "plane: each plane is scaled by itself, so bit depth and exposure do not matter; fixed: grey values mean the same everywhere.", advanced=True
     )
-    precision: Literal["auto", "float32", "bfloat16"] = param("auto", "Number format; auto takes bfloat16 where the machine is clearly faster with it.", advanced=True)
+    precision: Literal["auto", "float32", "bfloat16"] = param(
+        "auto", "Number format; auto takes bfloat16 where it is clearly faster.", advanced=True
+    )
     mirror: bool = param(
         True,
         "Predictions are averaged over mirrored and turned images: eight times the work, fewer gaps in membranes; never for images with an up and down.",
