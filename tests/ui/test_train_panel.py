@@ -12,10 +12,11 @@ import numpy as np
 import psutil
 import pytest
 from napari.utils.notifications import notification_manager
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QCheckBox
 
 from napari_segtool.ui._bridge import notes_of
-from napari_segtool.ui._train_close import ClosingDialog
+from napari_segtool.ui._train_close import ClosingDialog, ask_closing
 from napari_segtool.ui._train_desk import TrainingDesk
 from napari_segtool.ui._train_folder import trainer_of
 from napari_segtool.ui.workspace import show_panel
@@ -101,6 +102,7 @@ def test_a_training_is_watched_then_stopped_and_kept_within_a_second(painted, qt
     qtbot.waitUntil(lambda: panel.curves.drawn > drawn, timeout=5000)
     assert "left" in panel.bar.format()
     assert not panel.stop_button.isHidden()
+    assert panel.message.plain.startswith("Memory ran out: going on with 2 patches at a time.\n")
     assert "Dice on held-out pixels: 0.800 (cell 0.90, rest 0.70)" in panel.message.plain
     config = json.loads((panel.desk.folder / "config.json").read_text())
     assert [entry["name"] for entry in config["classes"]] == ["cell", "rest"]
@@ -211,6 +213,26 @@ def test_the_closing_dialog_offers_three_ways_and_escape_stays(qtbot, make_napar
         assert dialog.answer == answer
     assert dialog.escapeButton() is dialog.stay
     dialog.deleteLater()
+    QTimer.singleShot(100, lambda: QApplication.activeModalWidget().stop.click())
+    assert ask_closing(viewer.window._qt_window) == "stop"
+
+
+def test_several_images_with_their_labels_are_learned_from_together(painted, qtbot):
+    panel, viewer = painted, painted.viewer
+    viewer.add_image(np.random.default_rng(1).integers(0, 255, (2, 30, 30), np.uint8), name="second")
+    marks = np.zeros((2, 30, 30), np.uint8)
+    marks[0, 3:6, 3:20], marks[0, 10:14, 12:20] = 2, 1
+    viewer.add_labels(marks, name="second paint")
+    box = panel.settings.others.findChildren(QCheckBox)[0]
+    assert box.text() == "second"
+    box.click()
+    assert panel.settings.more.button.text().endswith("(1)")
+    assert panel.settings.plan.text().endswith("from 2 images")
+    begin(panel, qtbot)
+    pairs = json.loads((panel.desk.folder / "data" / "index.json").read_text())["pairs"]
+    assert [(pair["name"], tuple(pair["shape"])) for pair in pairs] == [("steps", (3, 40, 48)), ("second", (2, 30, 30))]
+    panel.cancel_button.click()
+    end(panel, qtbot)
 
 
 def test_runs_are_compared_renamed_and_deleted_from_the_list(painted, qtbot):

@@ -29,6 +29,8 @@ for step in range(1, 3000):
     say("step", step=step, loss=1 / step, seconds=step * 0.03, fraction=step / 3000, seconds_left=90.0)
     if step % 3 == 0:
         say("validation", step=step, loss=0.5, dice=0.8, classes={"cell": 0.9, "rest": 0.7}, kept=True)
+    if step == 2:
+        say("message", text="Memory ran out: going on with 2 patches at a time.")
     if script == "full" and step == 3:
         say("failed", text=f"The disk of {run} is full.", hint="Free some space there and resume the run.")
         sys.exit(2)
