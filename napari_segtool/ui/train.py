@@ -20,7 +20,6 @@ from napari_segtool.ui._facts import duration_text
 from napari_segtool.ui._form import ParamsForm
 from napari_segtool.ui._frame import order_focus
 from napari_segtool.ui._panel import Panel
-from napari_segtool.ui._predict_models import ModelDesk
 from napari_segtool.ui._train_board import TrainBoard
 from napari_segtool.ui._train_desk import Order, TrainingDesk
 from napari_segtool.ui._train_history import History
@@ -305,6 +304,8 @@ class TrainPanel(Panel):
         self.missing(str(error))
 
     def _predict(self, folder: Path) -> None:
+        from napari_segtool.ui._predict_models import ModelDesk  # here, so that the panel opens quickly
+
         self.session.shared(ModelDesk).choose(folder)
         self.go_to("predict")()
 
