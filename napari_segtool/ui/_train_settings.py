@@ -9,6 +9,7 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLabel, QSpinBox, QVBoxLayout, QWidget
 
+from napari_segtool.core.params import describe
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.ui._align import align_labels
 from napari_segtool.ui._entry_combo import EntryCombo
@@ -40,7 +41,7 @@ class TrainSettings(QWidget):
     meaning_chosen = Signal(str)
     """The user said what the labels are: "paint" or "mask"."""
     rebuilt = Signal()
-    """Another learner was chosen, so the form is another one."""
+    """There is a form of settings that was not there before."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,7 +74,7 @@ class TrainSettings(QWidget):
         self.plan = QLabel()
         self.plan.setWordWrap(True)
         self.plan.setToolTip("What the training will do, in short.")
-        self.form: ParamsForm | None = None
+        self._form: ParamsForm | None = None
         self._form_of = ""
         self._values: dict[str, dict[str, Any]] = {}
         rows = form_layout()
@@ -89,6 +90,7 @@ class TrainSettings(QWidget):
         self.meaning.activated.connect(self._meaning_activated)
         self.others.changed.connect(self._others_changed)
         self.learner.chosen.connect(self._learner_chosen)
+        self.advanced.button.toggled.connect(self._unfolded)
         self.budget.edited.connect(self._show_plan)
 
     @property
@@ -102,8 +104,20 @@ class TrainSettings(QWidget):
 
     @property
     def learner_name(self) -> str:
-        """Name of the learner whose form is shown; empty if there is none."""
-        return self._form_of
+        """Name of the learner that is chosen; empty if there is none."""
+        entry = self.learner.entry()
+        return entry.name if entry is not None else ""
+
+    @property
+    def form(self) -> ParamsForm | None:
+        """The learner's settings; made when they are first looked at, since they are many and mostly folded."""
+        entry = self.learner.entry()
+        if self._form is None and entry is not None:
+            self._form_of = entry.name
+            self._form = ParamsForm(entry.params)
+            self._form.set_values(self._values.get(entry.name, {}))
+            self._lay_form(self._form)
+        return self._form
 
     def fill(self, chosen: Layer | None) -> None:
         """List the other images that can be learned from too."""
@@ -118,15 +132,15 @@ class TrainSettings(QWidget):
         if "device" in kept:
             self.device.set_device(str(kept["device"]))
         self.seed.setValue(int(kept.get("seed", 0)))
-        self._make_form()
+        self._drop_form()
         self.advanced.unfold(bool(kept.get("unfolded", False)))
 
     def record(self) -> dict[str, Any]:
         """Return what is to be remembered, JSON-ready."""
-        if self.form is not None:
-            self._values[self._form_of] = self.form.values()
+        if self._form is not None:
+            self._values[self._form_of] = self._form.values()
         return {
-            "learner": self._form_of,
+            "learner": self.learner_name,
             "params": self._values,
             "device": self.device.device(),
             "seed": self.seed.value(),
@@ -134,34 +148,44 @@ class TrainSettings(QWidget):
             **self.budget.record(),
         }
 
-    def _make_form(self) -> None:
-        entry = self.learner.entry()
-        if self.form is not None:
-            self._values[self._form_of] = self.form.values()
+    def _lay_form(self, form: ParamsForm) -> None:
+        _add(form.fold.content.layout(), "Seed", self.seed)
+        form.fold.button.setToolTip(self.advanced.button.toolTip())
+        form.fold.button.hide()  # all of it is folded already, under our own heading
+        form.fold.unfold()
+        form.fold.show()
+        form.fold.content.layout().setContentsMargins(0, 0, 0, 0)
+        form.changed.connect(self._show_plan)
+        self._form_place.addWidget(form)
+        align_labels(form)
+        self.rebuilt.emit()
+
+    def _drop_form(self) -> None:
+        """Forget the form of another learner; its values are kept."""
+        if self._form is not None:
+            self._values[self._form_of] = self._form.values()
             self.seed.setParent(None)
-            self._form_place.removeWidget(self.form)
-            self.form.hide()
-            self.form.deleteLater()
-            self.form, self._form_of = None, ""
-        if entry is None:
-            return
-        self._form_of = entry.name
-        self.form = ParamsForm(entry.params)
-        self.form.set_values(self._values.get(entry.name, {}))
-        _add(self.form.fold.content.layout(), "Seed", self.seed)
-        self.form.fold.button.setToolTip(self.advanced.button.toolTip())
-        self.form.fold.button.hide()  # all of it is folded already, under our own heading
-        self.form.fold.unfold()
-        self.form.fold.show()
-        self.form.fold.content.layout().setContentsMargins(0, 0, 0, 0)
-        self.form.changed.connect(self._show_plan)
-        self._form_place.addWidget(self.form)
-        align_labels(self.form)
+            self._form_place.removeWidget(self._form)
+            self._form.hide()
+            self._form.deleteLater()
+            self._form = None
+        if self.advanced.unfolded:
+            self._unfolded(True)
         self._show_plan()
 
+    def _unfolded(self, on: bool) -> None:
+        if on and self.form is not None:
+            self.form.show()
+
     def _learner_chosen(self, _: str) -> None:
-        self._make_form()
-        self.rebuilt.emit()
+        self._drop_form()
+
+    def _params(self) -> dict[str, Any]:
+        entry = self.learner.entry()
+        if self._form is not None or entry is None:
+            return {} if self._form is None else self._form.values()
+        defaults = {info.name: info.default for info in describe(entry.params)}
+        return {**defaults, **self._values.get(entry.name, {})}
 
     def _meaning_activated(self, _: int) -> None:
         self.meaning_chosen.emit(self.labels_are)
@@ -172,7 +196,7 @@ class TrainSettings(QWidget):
         self._show_plan()
 
     def _show_plan(self, _: str = "") -> None:
-        values = self.form.values() if self.form is not None else {}
+        values = self._params()
         images = 1 + len(self.others.pairs())
         patch, kind = values.get("patch_px"), values.get("dimensions", "")
         parts = [
