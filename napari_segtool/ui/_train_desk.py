@@ -32,6 +32,8 @@ from napari_segtool.ui._train_history import History, read_history
 from napari_segtool.ui._train_watch import Ending, Preview, Watch, Word
 from napari_segtool.ui._window_settings import window_settings
 
+LOOK_AFTER_MS = 100
+"""Searches for runs and devices begin when a panel is on the screen: even beside the GUI thread they would delay it."""
 LabelsAre = Literal["paint", "mask"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QRadioButton, QSlider, QVBoxLayout, QWidget
 
 from napari_segtool.core.errors import SegtoolError
@@ -28,6 +28,7 @@ from napari_segtool.ui._plane_layer import maps_over, show_plane_map
 from napari_segtool.ui._predict_models import ModelChooser, class_names, misfit
 from napari_segtool.ui._predict_steps import plane_of
 from napari_segtool.ui._predict_worker import NetworkProcess
+from napari_segtool.ui._train_desk import LOOK_AFTER_MS
 
 
 class ExplainPanel(Panel):
@@ -165,8 +166,12 @@ class ExplainPanel(Panel):
 
     def became_visible(self) -> None:
         """Look for models; listen for clicks."""
-        self.models.desk.look()
+        QTimer.singleShot(LOOK_AFTER_MS, self._look_around)
         self._aim()
+
+    def _look_around(self) -> None:
+        if not self._released:
+            self.models.desk.look()
 
     def became_hidden(self) -> None:
         """Stop listening for clicks, and remember the settings."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -22,6 +22,7 @@ from napari_segtool.ui._predict_models import ModelChooser, class_names, misfit
 from napari_segtool.ui._predict_show import show_prediction, show_slice
 from napari_segtool.ui._predict_steps import FilesDone, Outputs, SliceReady, StackDone, files_steps, slice_steps, stack_steps
 from napari_segtool.ui._predict_worker import NetworkProcess
+from napari_segtool.ui._train_desk import LOOK_AFTER_MS
 from napari_segtool.ui._train_devices import DeviceCombo
 
 _SCOPES = {
@@ -163,11 +164,15 @@ class PredictPanel(Panel):
 
     def became_visible(self) -> None:
         """Look for models and devices."""
-        self.device.look()
+        QTimer.singleShot(LOOK_AFTER_MS, self._look_around)
         self.device.set_device(self.process.device)
-        self.models.desk.look()
         self._check_fit()
         self._show_memory()
+
+    def _look_around(self) -> None:
+        if not self._released:
+            self.device.look()
+            self.models.desk.look()
 
     def became_hidden(self) -> None:
         """Remember the settings."""

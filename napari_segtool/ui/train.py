@@ -10,6 +10,7 @@ from typing import Any
 
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_segtool.core.errors import SegtoolError
@@ -21,7 +22,7 @@ from napari_segtool.ui._form import ParamsForm
 from napari_segtool.ui._frame import order_focus
 from napari_segtool.ui._panel import Panel
 from napari_segtool.ui._train_board import TrainBoard
-from napari_segtool.ui._train_desk import Order, TrainingDesk
+from napari_segtool.ui._train_desk import LOOK_AFTER_MS, Order, TrainingDesk
 from napari_segtool.ui._train_history import History
 from napari_segtool.ui._train_marks import guess_labels_are, mask_text, missing_class, names_for
 from napari_segtool.ui._train_settings import TrainSettings
@@ -114,14 +115,18 @@ class TrainPanel(Panel):
 
     def became_visible(self) -> None:
         """Look for a training that was left running, and for runs made elsewhere."""
-        self.settings.device.look()
-        self.desk.adopt()
+        QTimer.singleShot(LOOK_AFTER_MS, self._look_around)
         self._marks_changed()
         self.board.show_runs()
         self._show_board()
         if self.desk.busy and self.state != "working":  # it began while the panel was closed
             self._begun()
             self._advanced()
+
+    def _look_around(self) -> None:
+        if not self._released:
+            self.settings.device.look()
+            self.desk.adopt()
 
     def became_hidden(self) -> None:
         """Remember the settings."""
