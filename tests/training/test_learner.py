@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_segtool.core.errors import ParameterError
@@ -79,3 +80,18 @@ def test_the_module_loads_without_torch() -> None:
     code = f"import sys, {modules}; print('torch' in sys.modules, 'cv2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_paint_is_varied_strongly_and_learned_without_the_dice_loss_unless_said_otherwise(tmp_path: Path) -> None:
+    image, mask = blobs()
+    paint = (mask > 0).astype(np.uint8) + 1
+    paint[:, ::2] = 0
+    pairs = [(Stack(image, "ZYX", (0.05, 0.01, 0.01), "blobs"), paint)]
+    strong, normal = (plan_unet(tiny_run(tmp_path / name, augmentation=name)).augmentation for name in ("strong", "normal"))
+    painted = plan_unet(tiny_run(tmp_path / "paint", pairs=pairs, labels_are="paint", augmentation="auto"))
+    assert (painted.augmentation, painted.dice_weight) == (strong, 0)
+    masked = plan_unet(tiny_run(tmp_path / "mask", augmentation="auto"))
+    assert (masked.augmentation, masked.dice_weight) == (normal, 0.5)
+    asked = plan_unet(tiny_run(tmp_path / "asked", pairs=pairs, labels_are="paint", augmentation="light", loss="cross-entropy and Dice", dice_weight=0.3))
+    assert (asked.augmentation.intensity, asked.dice_weight) == (0.5, 0.3)
+    assert plan_unet(tiny_run(tmp_path / "plain", loss="cross-entropy")).dice_weight == 0

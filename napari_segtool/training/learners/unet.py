@@ -23,8 +23,8 @@ class UNetLearnerParams(Params):
     resolution: Literal["auto", "full", "half", "quarter"] = param(
         "auto", "Resolution the network works at. Lower is quicker and sees more around; auto looks at how large the objects in dense labels are."
     )
-    augmentation: Literal["none", "light", "normal", "strong"] = param(
-        "normal", "How much the patches are varied (rotation, scale, bending, brightness); more helps where little is labelled."
+    augmentation: Literal["auto", "none", "light", "normal", "strong"] = param(
+        "auto", "How much the patches are varied (rotation, scale, bending, brightness); auto is strong for paint, where little is labelled, else normal."
     )
     batch: int = param(4, "Patches in one training step.", ge=1, le=256, advanced=True)
     depth: int = param(4, "Number of times the picture is halved.", ge=1, le=7, advanced=True)
@@ -37,6 +37,9 @@ class UNetLearnerParams(Params):
     schedule: Literal["cosine", "step"] = param("cosine", "How the learning rate falls over the budget.", advanced=True)
     average_steps: int = param(100, "The kept weights are an average over about this many steps; 0 keeps the latest.", ge=0, le=10000, advanced=True)
     class_balance: float = param(0.5, "How much rare classes count: 0 by their pixels, 1 all alike.", ge=0, le=1, advanced=True)
+    loss: Literal["auto", "cross-entropy", "cross-entropy and Dice"] = param(
+        "auto", "What is made small. auto: cross-entropy for paint, where Dice makes the network too sure of itself; both for masks.", advanced=True
+    )
     dice_weight: float = param(0.5, "Weight of the Dice loss beside the cross-entropy.", ge=0, le=10, advanced=True)
     turn: Literal["auto", "any", "upright"] = param(
         "auto", "Whether objects may lie any way round (any), or images have an up and down like ultrasound (upright); auto looks at the images.", advanced=True
@@ -48,9 +51,7 @@ class UNetLearnerParams(Params):
     grey_values: Literal["plane", "fixed"] = param(
         "plane", "plane: each plane is scaled by itself, so bit depth and exposure do not matter; fixed: grey values mean the same everywhere.", advanced=True
     )
-    precision: Literal["auto", "float32", "bfloat16"] = param(
-        "auto", "Number format; auto takes bfloat16 where it is clearly faster.", advanced=True
-    )
+    precision: Literal["auto", "float32", "bfloat16"] = param("auto", "Number format; auto takes bfloat16 where it is clearly faster.", advanced=True)
     mirror: bool = param(
         True,
         "Predictions are averaged over mirrored and turned images: eight times the work, fewer gaps in membranes; never for images with an up and down.",
@@ -87,6 +88,7 @@ def plan_unet(run: Run) -> Plan:
     """
     params = run.params
     assert isinstance(params, UNetLearnerParams)
+    painted = run.config["labels_are"] == "paint"
     spatial = 2 if params.dimensions == "2-D" else 3
     if spatial == 3 and any(not record.counts for record in run.stored):
         raise ParameterError("A 3-D network needs volumes, but an image here is a single picture.", hint="Say --set dimensions=2-D.")
@@ -120,7 +122,7 @@ def plan_unet(run: Run) -> Plan:
         schedule=params.schedule,
         average_steps=params.average_steps,
         class_balance=params.class_balance,
-        dice_weight=params.dice_weight,
+        dice_weight=params.dice_weight if params.loss == "cross-entropy and Dice" or (params.loss == "auto" and not painted) else 0.0,
         normalisation=params.grey_values,
         precision=params.precision,
         augmentation=augmentation,
@@ -139,7 +141,8 @@ def _reduction(run: Run, params: UNetLearnerParams) -> int:
 
 
 def _augmentation(run: Run, params: UNetLearnerParams, reduction: int) -> Augmentation:
-    strength = _STRENGTH[params.augmentation]
+    chosen = params.augmentation if params.augmentation != "auto" else "strong" if run.config["labels_are"] == "paint" else "normal"
+    strength = _STRENGTH[chosen]
     if not strength:
         return Augmentation(False, False, False, 0.0, 0.0, 0.0, 0.0)
     upright = params.turn == "upright" or (params.turn == "auto" and _has_up(run))
