@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QFormLayout, QGridLayout, QLabel, QLayout, QWidget
 
+from napari_segtool.ui._fold import Fold
 
-def align_labels(panel: QWidget) -> None:
-    """Make the captions of a panel's rows equally wide, so that their fields begin at one line."""
-    captions = [caption for widget in panel.findChildren(QWidget) if widget.layout() is not None for caption in _captions(widget.layout())]
+
+def align_labels(panel: QWidget, *, folded_too: bool = False) -> None:
+    """Make the captions of a panel's rows equally wide, so that their fields begin at one line; what is folded lines up by itself."""
+    folded = set() if folded_too else {widget for fold in panel.findChildren(Fold) for widget in fold.findChildren(QWidget)}
+    rows = [widget for widget in (panel, *panel.findChildren(QWidget)) if widget.layout() is not None and widget not in folded]
+    captions = [caption for widget in rows for caption in _captions(widget.layout())]
     width = max((caption.sizeHint().width() for caption in captions), default=0)
     for caption in captions:
         caption.setMinimumWidth(width)

@@ -27,7 +27,7 @@ from napari_segtool.ui._plane_layer import remove_layer, show_plane_labels
 from napari_segtool.ui._session import Session
 from napari_segtool.ui._train_child import Child
 from napari_segtool.ui._train_close import Answer, ask_closing
-from napari_segtool.ui._train_folder import RunCard, delete_run, list_runs, new_run_folder, rename_run, runs_folder
+from napari_segtool.ui._train_folder import RunCard, delete_run, fresh_title, list_runs, new_run_folder, rename_run, runs_folder
 from napari_segtool.ui._train_history import History, read_history
 from napari_segtool.ui._train_watch import Ending, Preview, Watch, Word
 from napari_segtool.ui._window_settings import window_settings
@@ -339,7 +339,7 @@ def _make_run(order: Order, root: Path, threads: int) -> Steps[Path]:
     )
     wanted = False
     try:
-        rename_run(run.folder, f"{order.pairs[0][0].name} · {time.strftime('%d %b %H:%M')}")
+        rename_run(run.folder, fresh_title(root, f"{order.pairs[0][0].name} · {time.strftime('%d %b %H:%M')}"))
         import pyqtgraph  # noqa: F401  here, so that the curves do not stall the window when they first appear
 
         yield Progress(1, 1, "ready")

@@ -183,6 +183,12 @@ def list_runs(root: Path, more: Iterable[Path] = (), known: Iterable[RunCard] = 
     return tuple(sorted(cards, key=lambda card: card.created, reverse=True))
 
 
+def fresh_title(root: Path, title: str) -> str:
+    """Return ``title``, with a number where a run in ``root`` is called so already."""
+    taken = {_title(path.parent) for path in root.glob(f"*/{TITLE_FILE}")}
+    return next(name for name in (title, *(f"{title} ({number})" for number in range(2, len(taken) + 3))) if name not in taken)
+
+
 def rename_run(folder: Path, title: str) -> None:
     """Call a run ``title``; its folder keeps its name, which recipes mention.
 

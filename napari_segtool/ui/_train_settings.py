@@ -157,7 +157,7 @@ class TrainSettings(QWidget):
         form.fold.content.layout().setContentsMargins(0, 0, 0, 0)
         form.changed.connect(self._show_plan)
         self._form_place.addWidget(form)
-        align_labels(form)
+        align_labels(form, folded_too=True)
         self.rebuilt.emit()
 
     def _drop_form(self) -> None:

@@ -170,7 +170,6 @@ class TrainPanel(Panel):
         self._show_label_facts()
 
     def _rebuilt(self) -> None:
-        align_labels(self)
         order_focus(self)
 
     # training

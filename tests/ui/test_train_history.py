@@ -11,7 +11,7 @@ import pytest
 
 from napari_segtool.core.errors import StorageError
 from napari_segtool.training._lock import sole_trainer
-from napari_segtool.ui._train_folder import RunCard, delete_run, list_runs, new_run_folder, note_trainer, read_card, rename_run, trainer_of
+from napari_segtool.ui._train_folder import RunCard, delete_run, fresh_title, list_runs, new_run_folder, note_trainer, read_card, rename_run, trainer_of
 from napari_segtool.ui._train_history import EventTail, History, read_history
 
 
@@ -90,6 +90,8 @@ def test_a_run_is_renamed_without_moving_its_folder_and_deleted_as_a_whole(tmp_p
     folder = run_at(tmp_path / "run")
     known = read_card(folder)
     rename_run(folder, " Best of all ")
+    assert fresh_title(tmp_path, "Best of all") == "Best of all (2)"
+    assert fresh_title(tmp_path, "Another") == "Another"
     assert read_card(folder, known).title == "Best of all"
     delete_run(folder)
     assert not folder.exists()
