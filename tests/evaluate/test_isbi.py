@@ -11,6 +11,7 @@ import pytest
 
 from napari_segtool.core.errors import ParameterError, ShapeError
 from napari_segtool.core.progress import Progress
+from napari_segtool.evaluate import _objects
 from napari_segtool.evaluate._objects import objects_of, overlap_of, thin_boundary
 from napari_segtool.evaluate.isbi import challenge_steps, info_of, rand_of, v_info, v_rand
 
@@ -200,7 +201,7 @@ def test_without_dams_the_scores_are_those_of_scikit_image(seed):
 def test_the_dense_and_the_sparse_table_agree(monkeypatch):
     true, guess = objects_of(blobs(1)), thin_boundary(blobs(2))
     dense = overlap_of(true, guess)
-    monkeypatch.setattr("napari_segtool.evaluate._objects._TABLE_LIMIT", 0)
+    monkeypatch.setattr(_objects, "_TABLE_LIMIT", 0)
     sparse = overlap_of(true, guess)
     assert sorted(dense.cells) == sorted(sparse.cells)
     assert dense.singles == sparse.singles
