@@ -66,8 +66,8 @@ class TrainPanel(Panel):
             (self.desk.not_deleted, self._not_deleted),
             (self.session.paint.changed, self._marks_changed),
         )
-        for signal, hear in self._links:
-            signal.connect(hear)
+        for link in self._links:
+            link[0].connect(link[1])
         self.settings.meaning_chosen.connect(self._meaning_chosen)
         self.settings.rebuilt.connect(self._rebuilt)
         self.runs.resume_wanted.connect(self._resume)
