@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QDockWidget, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -302,14 +302,22 @@ class Panel(WorkingWidget):
         self.image_combo.set_layer(layer)
         self._follow_pixels(layer)
         self._show_facts(layer)
-        empty = self.lacks_image()
-        self._empty.setVisible(empty)
-        self._scroll.setVisible(not empty)
-        self.button.setVisible(not empty)
+        if layer is None:
+            # A layer is being removed: showing widgets now would draw the canvas at once, with the layer half gone.
+            QTimer.singleShot(0, self._show_parts)
+        else:
+            self._show_parts()
         if self._state != "working":
             self.rest()
         self.image_changed(layer)
         self._show_label_facts()
+
+    def _show_parts(self) -> None:
+        """Show what there is to do without an image, or the settings."""
+        empty = self.lacks_image()
+        self._empty.setVisible(empty)
+        self._scroll.setVisible(not empty)
+        self.button.setVisible(not empty)
 
     def _follow_labels(self, layer: LabelsLayer | None) -> None:
         if self.labels_combo is not None:
