@@ -37,6 +37,11 @@ class Entry:
         Publication, with DOI where there is one.
     phantom
         Name of the test picture that it must solve.
+    traits
+        What it needs or promises, for panels, command line and contract tests: ``seeds`` (clicked places), ``paint``, ``labels``,
+        ``probabilities`` (see `core.given`), ``keeps-type``, ….
+    aliases
+        Other names that people type for it ("normalize", "tv").
     """
 
     name: str
@@ -49,6 +54,7 @@ class Entry:
     reference: str = ""
     phantom: str = ""
     traits: frozenset[str] = field(default_factory=frozenset)
+    aliases: tuple[str, ...] = ()
 
 
 class Registry:
@@ -58,13 +64,13 @@ class Registry:
     ----------
     kind
         Singular word for messages ("method").
-    package
-        Dotted name of the folder whose files register entries.
+    packages
+        Dotted names of the folders whose files register entries.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, *packages: str) -> None:
         self.kind = kind
-        self._package = package
+        self._packages = packages
         self._entries: dict[str, Entry] = {}
         self._loaded = False
 
@@ -83,7 +89,7 @@ class Registry:
     def get(self, name: str) -> Entry:
         """Return the entry called ``name`` (``grad_cam`` finds ``gradcam``), or raise `ParameterError` with the nearest name."""
         self._load()
-        alike = [known for known in self._entries if plain(known) == plain(name)]
+        alike = [known for known, entry in self._entries.items() if plain(name) in map(plain, (known, *entry.aliases))]
         if name not in self._entries and len(alike) == 1:
             return self._entries[alike[0]]
         if name not in self._entries:
@@ -108,10 +114,11 @@ class Registry:
         if self._loaded:
             return
         self._loaded = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{self._package}.{module.name}")
+        for name in self._packages:
+            package = importlib.import_module(name)
+            for module in pkgutil.iter_modules(package.__path__):
+                if not module.name.startswith("_"):
+                    importlib.import_module(f"{name}.{module.name}")
 
 
 def plain(name: str) -> str:
@@ -125,7 +132,7 @@ def plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-METHODS = Registry("method", "napari_segtool.methods")
+METHODS = Registry("method", "napari_segtool.methods", "napari_segtool.objects")
 FILTERS = Registry("filter", "napari_segtool.preprocess")
 NETWORKS = Registry("network", "napari_segtool.nets")
 LEARNERS = Registry("learner", "napari_segtool.training.learners")

@@ -1,0 +1,31 @@
+"""The public verbs, each twice: ``segment_steps`` yields progress, ``segment`` runs it in place.
+
+A path is accepted wherever a `Stack` is. Libraries that are slow to load are loaded by the verb that needs them.
+"""
+
+from napari_segtool.api._classical import apply_filter, apply_filter_steps, segment, segment_rule_steps, segment_steps
+from napari_segtool.api._files import read, sample, write
+from napari_segtool.api._learning import explain, explain_steps, predict, predict_steps, train, train_steps
+from napari_segtool.api._scores import evaluate, evaluate_steps
+from napari_segtool.api._sources import Image, Marks
+
+__all__ = [
+    "Image",
+    "Marks",
+    "apply_filter",
+    "apply_filter_steps",
+    "evaluate",
+    "evaluate_steps",
+    "explain",
+    "explain_steps",
+    "predict",
+    "predict_steps",
+    "read",
+    "sample",
+    "segment",
+    "segment_rule_steps",
+    "segment_steps",
+    "train",
+    "train_steps",
+    "write",
+]

@@ -1,0 +1,209 @@
+"""Training, prediction and explanation. torch is loaded by the verb that needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_segtool.api._sources import Image, Marks, check_pixels, marks_of, stack_of
+from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.labels import Labels, Paint, as_label_array
+from napari_segtool.core.progress import Steps, drain
+from napari_segtool.core.result import ModelBundle, Prediction
+from napari_segtool.core.stack import Stack, cut, parse_slices
+from napari_segtool.core.target import Target
+
+
+def train_steps(
+    pairs: Iterable[tuple[Image, Marks]],
+    learner: str,
+    *,
+    run: str | Path,
+    labels_are: Literal["mask", "paint"],
+    minutes: float = 0,
+    steps: int = 0,
+    seed: int = 0,
+    device: str = "auto",
+    slices: str = "",
+    class_names: Sequence[str] = (),
+    resume: bool = False,
+    model: str | Path = "",
+    threads: int = 0,
+    **params: Any,
+) -> Steps[ModelBundle]:
+    """Generator form of `train`; yields a `Progress` with loss and scores."""
+    from napari_segtool.core.registry import LEARNERS
+    from napari_segtool.training._run import create_run, open_run
+
+    if resume:
+        opened = open_run(run)
+        entry = LEARNERS.get(opened.learner)
+    else:
+        entry = LEARNERS.get(learner)
+        values = entry.params.build(**params)
+        loaded = [_pair(image, marks, labels_are, slices) for image, marks in pairs]
+        opened = create_run(
+            run,
+            loaded,
+            learner,
+            values,
+            labels_are=labels_are,
+            minutes=minutes,
+            steps=steps,
+            seed=seed,
+            device=device,
+            class_names=tuple(class_names),
+            threads=threads,
+            start_from=model,
+        )
+    bundle: ModelBundle = yield from entry.function(opened)
+    return bundle
+
+
+def train(
+    pairs: Iterable[tuple[Image, Marks]],
+    learner: str,
+    *,
+    run: str | Path,
+    labels_are: Literal["mask", "paint"],
+    minutes: float = 0,
+    steps: int = 0,
+    seed: int = 0,
+    device: str = "auto",
+    **params: Any,
+) -> ModelBundle:
+    """Learn from paint or dense labels and return the model.
+
+    Parameters
+    ----------
+    pairs
+        ``(stack, labels)`` pairs, or paths; shapes may differ from pair to pair.
+    learner
+        Name from ``segtool list learners``.
+    run
+        Folder for the run: config, events, checkpoints and the model. It must be new or empty.
+    labels_are
+        ``"mask"``: every pixel is labelled, distinct values in increasing order become classes 0…K-1.
+        ``"paint"``: 0 is not labelled, 1…K are classes.
+    minutes, steps
+        Budget; with both 0 the learner's own.
+    seed
+        Seed of all random numbers; with a budget of steps the run repeats exactly on the CPU.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    **params
+        The learner's parameters, and ``slices="A:B"``, ``class_names=(…)``, ``resume=True``.
+
+    Raises
+    ------
+    PaintError
+        If there is nothing to learn: no paint, one class, or paint taken for a mask.
+    """
+    return drain(train_steps(pairs, learner, run=run, labels_are=labels_are, minutes=minutes, steps=steps, seed=seed, device=device, **params))
+
+
+def predict_steps(
+    model: ModelBundle | str | Path,
+    image: Image,
+    *,
+    device: str = "auto",
+    slices: str = "",
+    probabilities: bool = True,
+    uncertainty: bool = True,
+    **options: Any,
+) -> Steps[Prediction]:
+    """Generator form of `predict`."""
+    from napari_segtool.inference._predict import predict_steps as steps
+    from napari_segtool.nets._bundle import open_bundle
+
+    bundle = model if isinstance(model, ModelBundle) else open_bundle(model)
+    stack = stack_of(image, slices)
+    check_pixels(stack)
+    prediction: Prediction = yield from steps(bundle, stack, device=device, probabilities=probabilities, uncertainty=uncertainty, **options)
+    return prediction
+
+
+def predict(
+    model: ModelBundle | str | Path,
+    image: Image,
+    *,
+    device: str = "auto",
+    slices: str = "",
+    probabilities: bool = True,
+    uncertainty: bool = True,
+    **options: Any,
+) -> Prediction:
+    """Say the class of every pixel of a stack.
+
+    Parameters
+    ----------
+    model
+        Bundle, its folder, or a run folder.
+    image
+        Stack or path.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    slices
+        ``A:B`` along the first spatial axis; empty takes all.
+    probabilities, uncertainty
+        Whether to return them too; without them memory is bounded by the tile.
+
+    Returns
+    -------
+    Prediction
+        ``labels.data`` in the numbering of the training labels; ``probabilities.data`` float32, class axis first.
+    """
+    return drain(predict_steps(model, image, device=device, slices=slices, probabilities=probabilities, uncertainty=uncertainty, **options))
+
+
+def explain_steps(model: ModelBundle | str | Path, image: Image, explainer: str, target: Target | int, *, device: str = "auto", **params: Any) -> Steps[Stack]:
+    """Generator form of `explain`."""
+    from napari_segtool.explain._question import explain_steps as steps
+    from napari_segtool.nets._bundle import open_bundle
+
+    bundle = model if isinstance(model, ModelBundle) else open_bundle(model)
+    stack = stack_of(image, "")
+    check_pixels(stack)
+    asked = target if isinstance(target, Target) else Target(int(target))
+    overlay: Stack = yield from steps(bundle, stack, explainer, asked, device=device, **params)
+    return overlay
+
+
+def explain(model: ModelBundle | str | Path, image: Image, explainer: str, target: Target | int, *, device: str = "auto", **params: Any) -> Stack:
+    """Show which pixels made the model decide.
+
+    Parameters
+    ----------
+    model
+        Bundle, its folder, or a run folder.
+    image
+        Stack or path.
+    explainer
+        Name from ``segtool list explainers``.
+    target
+        Class value, or a `Target` with a pixel or a plane.
+
+    Returns
+    -------
+    Stack
+        float32 map of the explained plane.
+    """
+    return drain(explain_steps(model, image, explainer, target, device=device, **params))
+
+
+def _pair(image: Image, marks: Marks, labels_are: str, slices: str) -> tuple[Stack, Labels | Paint]:
+    if labels_are not in ("mask", "paint"):
+        raise ParameterError(f"labels_are = {labels_are!r} is not known.", hint='Say "mask" (every pixel is labelled) or "paint" (0 is not labelled).')
+    stack, marked = stack_of(image, slices), marks_of(marks)
+    if slices and marked.shape[marked.slice_axis] != stack.label_shape[stack.label_axes.index(stack.axes[stack.slice_axis])]:
+        marked = cut(marked, *parse_slices(slices))
+    array = np.asarray(marked.data)
+    if array.ndim == 3 and marked.axes.endswith("S") and (array == array[..., :1]).all():
+        array, marked = array[..., 0], replace(marked, data=array[..., 0], axes=marked.axes[:-1])
+    kind = Labels if labels_are == "mask" else Paint
+    axes = stack.label_axes if array.ndim == len(stack.label_axes) else marked.axes
+    return stack, kind(as_label_array(array), axes)
