@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.progress import Progress, Steps, T
 from napari_segtool.core.stack import CHANNELS, Stack
 
 PlaneIndex = tuple[int, ...]
@@ -50,16 +51,79 @@ PlaneRule = Callable[[NDArray[Any]], NDArray[Any]]
 """Turns one plane, ``(Y, X)`` or ``(C, Y, X)``, into a ``(Y, X)`` result; knows nothing of other planes."""
 
 
-def map_planes(stack: Stack, rule: PlaneRule, label: str = "slice") -> Steps[NDArray[Any]]:
+@dataclass(frozen=True, slots=True)
+class PlaceRule:
+    """A rule that must know which plane it works on, because paint or labels lie there.
+
+    Parameters
+    ----------
+    function
+        Called with the plane and its index.
+    """
+
+    function: Callable[[NDArray[Any], PlaneIndex], NDArray[Any]]
+
+
+def apply_rule(rule: PlaneRule | PlaceRule, stack: Stack, index: PlaneIndex) -> NDArray[Any]:
+    """Return what a rule makes of one plane of ``stack``, as ``(Y, X)``."""
+    plane = read_plane(stack, index)
+    return np.asarray(rule.function(plane, index) if isinstance(rule, PlaceRule) else rule(plane))
+
+Fractions = Generator[float, None, NDArray[Any]]
+"""Work on one plane or volume: yields the finished part, 0 to 1, and returns the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class SteppedRule:
+    """A `PlaneRule` whose work on one plane takes long, so that it can be walked in steps and left between two.
+
+    Parameters
+    ----------
+    steps
+        Does the work on one plane.
+    """
+
+    steps: Callable[[NDArray[Any]], Fractions]
+
+    def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Do the whole work in place."""
+        work = self.steps(plane)
+        try:
+            while True:
+                next(work)
+        except StopIteration as stop:
+            return np.asarray(stop.value)
+
+
+def plane_steps(rule: PlaneRule, plane: NDArray[Any], done: int, total: int, label: str) -> Steps[NDArray[Any]]:
+    """Apply ``rule`` to the plane after ``done`` of ``total``; yields only where the rule is a `SteppedRule`."""
+    if not isinstance(rule, SteppedRule):
+        return np.asarray(rule(plane))
+    return np.asarray((yield from as_progress(rule.steps(plane), done, total, label)))
+
+
+def as_progress(work: Generator[float, None, T], done: int, total: int, label: str) -> Steps[T]:
+    """Turn the fractions of one of ``total`` pieces of work, the one after ``done``, into `Progress` of all."""
+    try:
+        while True:
+            yield Progress(done + next(work), total, label)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        work.close()
+
+
+def map_planes(stack: Stack, rule: PlaneRule | PlaceRule, label: str = "slice") -> Steps[NDArray[Any]]:
     """Apply ``rule`` to every plane and return the results as one array of `Stack.label_shape`.
 
-    Yields after each plane, so that it can be cancelled between two.
+    Yields after each plane, and within one where the rule is a `SteppedRule`, so that it can be cancelled there.
     """
     indices = list(plane_indices(stack))
     result: NDArray[Any] | None = None
     flip = stack.label_axes.index("Y") > stack.label_axes.index("X")
     for done, index in enumerate(indices, start=1):
-        plane = np.asarray(rule(read_plane(stack, index)))
+        plane = yield from plane_steps(rule, read_plane(stack, index), done - 1, len(indices), label)
         if result is None:
             result = np.zeros(stack.label_shape, plane.dtype)
         elif result.dtype != np.promote_types(result.dtype, plane.dtype):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.core.planes import PlaneRule
+from napari_segtool.core.planes import PlaneRule, plane_steps
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.stack import Stack
 
@@ -37,7 +37,7 @@ def each_channel_steps(stack: Stack, rule: PlaneRule) -> Steps[PlaneRule | NDArr
     for done, place in enumerate(places, start=1):
         key = tuple(slice(None) if axis in "YX" else i for axis, i in zip(stack.axes, place, strict=True))
         plane = np.asarray(stack.data[key])
-        filtered = np.asarray(rule(plane.T if flip else plane))
+        filtered = yield from plane_steps(rule, plane.T if flip else plane, done - 1, len(places), "slice")
         result = np.empty(stack.shape, filtered.dtype) if result is None else result
         result[key] = filtered.T if flip else filtered
         yield Progress(done, len(places), "slice")

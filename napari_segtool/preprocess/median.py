@@ -30,6 +30,7 @@ class MedianParams(Params):
     family="denoise",
     dimensions=(2,),
     phantom="impulse",
+    traits=("keeps-type", "keeps-range", "keeps-constant"),
 )
 def median(stack: Stack, params: MedianParams) -> Steps[PlaneRule | NDArray[Any]]:
     """Replace each pixel by the median of the square window around it, slice by slice; border pixels are repeated outwards.
