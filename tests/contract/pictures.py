@@ -128,7 +128,25 @@ def impulse_phantom() -> Phantom:
     return Phantom(Stack(np.clip(noisy, 0, 255).astype(np.uint8), "ZYX"), clean.astype(int), {}, clean)
 
 
-PHANTOMS = {"levels": levels_phantom, "discs": discs_phantom, "impulse": impulse_phantom}
+def spots_phantom() -> Phantom:
+    """Few bright spots on a dark background, with noise."""
+    y, x = np.mgrid[:96, :96]
+    truth = np.stack([((y + 12 * z) % 32 - 16) ** 2 + (x % 32 - 16) ** 2 <= 30 for z in range(3)]).astype(int)
+    clean = 40 + 160.0 * truth
+    noisy = np.clip(clean + np.random.default_rng(4).normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
+    return Phantom(Stack(noisy, "ZYX"), truth, {}, clean)
+
+
+def shaded_phantom() -> Phantom:
+    """Bright discs, those in the shade darker than the background in the light: no one threshold finds them."""
+    y, x = np.mgrid[:96, :144]
+    truth = np.stack([((y + 6 * z) % 24 - 12) ** 2 + (x % 24 - 12) ** 2 <= 64 for z in range(2)]).astype(int)
+    clean = 30 + x + 50.0 * truth
+    noisy = np.clip(clean + np.random.default_rng(5).normal(0, 4, clean.shape), 0, 255).astype(np.uint8)
+    return Phantom(Stack(noisy, "ZYX"), truth, {"smoothing_px": 0.7, "window_px": 35, "k": 0.1}, clean)
+
+
+PHANTOMS = {"levels": levels_phantom, "spots": spots_phantom, "shaded": shaded_phantom, "discs": discs_phantom, "impulse": impulse_phantom}
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:
