@@ -3,11 +3,11 @@
 A path is accepted wherever a `Stack` is. Libraries that are slow to load are loaded by the verb that needs them.
 """
 
-from napari_segtool.api._classical import apply_filter, apply_filter_steps, segment, segment_rule_steps, segment_steps
+from napari_segtool.api._classical import apply_filter, apply_filter_steps, prepare_steps, segment, segment_rule_steps, segment_steps
 from napari_segtool.api._files import read, sample, write
 from napari_segtool.api._learning import explain, explain_steps, predict, predict_steps, train, train_steps
 from napari_segtool.api._scores import evaluate, evaluate_steps
-from napari_segtool.api._sources import Image, Marks
+from napari_segtool.api._sources import Image, Marks, trimmed
 
 __all__ = [
     "Image",
@@ -20,6 +20,7 @@ __all__ = [
     "explain_steps",
     "predict",
     "predict_steps",
+    "prepare_steps",
     "read",
     "sample",
     "segment",
@@ -27,5 +28,6 @@ __all__ = [
     "segment_steps",
     "train",
     "train_steps",
+    "trimmed",
     "write",
 ]

@@ -1,53 +1,140 @@
-"""Segmenting and filtering without learning."""
+"""Segmenting and filtering without learning: filters, then a method, then post-processing."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.api._sources import Image, check_pixels, stack_of, step_of
+from napari_segtool.api._files import read
+from napari_segtool.api._sources import Image, Marks, check_pixels, over, stack_of, step_of
+from napari_segtool.core.chain import Chain, parse_chain
+from napari_segtool.core.errors import DataError
+from napari_segtool.core.given import Given, check_given, inputs_of
 from napari_segtool.core.labels import Labels, as_label_array
-from napari_segtool.core.planes import PlaneRule, map_planes
+from napari_segtool.core.masked import inside
+from napari_segtool.core.planes import AnyRule, map_planes
 from napari_segtool.core.progress import Steps, drain
-from napari_segtool.core.registry import FILTERS, METHODS
-from napari_segtool.core.result import Segmentation
-from napari_segtool.core.stack import Stack
+from napari_segtool.core.registry import FILTERS, METHODS, Entry
+from napari_segtool.core.result import Prediction, Probabilities, Segmentation
+from napari_segtool.core.stack import Stack, parse_slices
+
+REFINES = "refine"
+"""Family of the methods that change labels rather than make them: post-processing."""
+
+Likelihood = Prediction | Probabilities | Stack | NDArray[Any] | str | Path
 
 
-def segment_rule_steps(stack: Stack, method: str, **params: Any) -> Steps[PlaneRule | NDArray[Any]]:
+def prepare_steps(stack: Stack, filters: Chain = (), mask: NDArray[Any] | None = None) -> Steps[Stack]:
+    """Return the stack that a method works on: behind the filters, and without values outside the mask.
+
+    Keep what it returns: planes are filtered once, when they are first read.
+    """
+    from napari_segtool.preprocess._chain import filtered_steps
+
+    check_pixels(stack)
+    ready: Stack = yield from filtered_steps(stack, parse_chain(filters, FILTERS))
+    return ready if mask is None else inside(ready, mask)
+
+
+def segment_rule_steps(stack: Stack, method: str, *, given: Given | None = None, **params: Any) -> Steps[AnyRule | NDArray[Any]]:
     """Learn from the whole stack what a method needs, and return its rule for one plane (or the finished volume).
 
-    For previews: apply the rule to the visible plane only, see `core.planes.read_plane`.
+    For previews: apply the rule to the visible plane only, see `core.planes.apply_rule`.
+
+    Parameters
+    ----------
+    given
+        What lies over the stack, for the methods that work with it.
     """
     entry = METHODS.get(method)
     values = entry.params.build(**params)
     check_pixels(stack)
-    outcome: PlaneRule | NDArray[Any] = yield from entry.function(stack, values)
+    given = _completed(entry, stack, given or Given())
+    check_given(entry, given)
+    work = entry.function(stack, values, given) if inputs_of(entry) else entry.function(stack, values)
+    outcome: AnyRule | NDArray[Any] = yield from work
     return outcome
 
 
-def segment_steps(image: Image, method: str, *, slices: str = "", **params: Any) -> Steps[Segmentation]:
+def segment_steps(
+    image: Image,
+    method: str,
+    *,
+    slices: str = "",
+    filters: Chain = (),
+    then: Chain = (),
+    mask: Marks | None = None,
+    paint: Marks | None = None,
+    labels: Prediction | Marks | None = None,
+    probabilities: Likelihood | None = None,
+    **params: Any,
+) -> Steps[Segmentation]:
     """Generator form of `segment`."""
-    stack = stack_of(image, slices)
-    outcome = yield from segment_rule_steps(stack, method, **params)
-    labels = outcome if isinstance(outcome, np.ndarray) else (yield from map_planes(stack, outcome))
-    step = step_of("segment", METHODS.get(method), params, stack)
-    return Segmentation(Labels(as_label_array(labels), stack.label_axes), stack.spacing_um, (step,), f"{stack.name} · {METHODS.get(method).title}".strip(" ·"))
+    stack, entry = stack_of(image, slices), METHODS.get(method)
+    before, after = parse_chain(filters, FILTERS), parse_chain(then, METHODS)
+    for link in after:
+        _check_refines(METHODS.get(link.name))
+    limits = None if mask is None else over(mask, stack, slices, "mask")
+    given = Given(
+        None if paint is None else over(paint, stack, slices, "paint"),
+        None if labels is None else over(labels, stack, slices, "label image"),
+        None if probabilities is None else _likelihood(probabilities, stack, slices),
+    )
+    history = []
+    ready = stack
+    for link in before:
+        history.append(step_of("filter", FILTERS.get(link.name), link.params, ready.data))
+        ready = yield from prepare_steps(ready, [link])
+    history.append(step_of("segment", entry, params, ready.data, mask=limits, **_arrays(given)))
+    outside = _original(entry, stack, given) if limits is not None else None
+    ready = yield from prepare_steps(ready, (), limits)
+    made = yield from _labels_steps(ready, entry.name, _within(given, limits), params)
+    for link in after:
+        history.append(step_of("segment", METHODS.get(link.name), link.params, made, mask=limits))
+        made = yield from _labels_steps(ready, link.name, _for_refining(METHODS.get(link.name), made, given), link.params)
+    if limits is not None:
+        made = np.where(limits != 0, made, 0 if outside is None else outside)
+    name = f"{stack.name} · {entry.title}".strip(" ·")
+    return Segmentation(Labels(as_label_array(made), stack.label_axes), stack.spacing_um, tuple(history), name)
 
 
-def segment(image: Image, method: str, *, slices: str = "", **params: Any) -> Segmentation:
+def segment(
+    image: Image,
+    method: str,
+    *,
+    slices: str = "",
+    filters: Chain = (),
+    then: Chain = (),
+    mask: Marks | None = None,
+    paint: Marks | None = None,
+    labels: Prediction | Marks | None = None,
+    probabilities: Likelihood | None = None,
+    **params: Any,
+) -> Segmentation:
     """Segment a stack with a classical method.
 
     Parameters
     ----------
     image
-        Stack or path.
+        Stack or path. A method that changes labels (post-processing) takes labels here too, where ``labels`` is left out.
     method
         Name from ``segtool list methods``.
     slices
-        ``A:B`` along the first spatial axis; empty takes all.
+        ``A:B`` along the first spatial axis; empty takes all. Masks, paint and labels may be given for those slices or for all.
+    filters
+        Filters to apply first, in order: ``["median", ("gaussian", {"sigma_px": 2})]`` or ``["gaussian:sigma_px=2"]``.
+    then
+        Post-processing to apply afterwards, in order, written in the same way.
+    mask
+        Work only where it is not 0; outside, labels are 0 (or stay as they were, where labels are changed).
+    paint
+        For methods that start from paint: 0 is not labelled, 1…K are classes.
+    labels, probabilities
+        For methods that change labels, or weigh probabilities (class axis first).
     **params
         The method's parameters.
 
@@ -56,13 +143,33 @@ def segment(image: Image, method: str, *, slices: str = "", **params: Any) -> Se
     Segmentation
         ``labels.data`` is uint8, uint16 or uint32, of the stack's shape without channels.
 
+    Raises
+    ------
+    ParameterError
+        If a parameter is not allowed, or something that the method needs is not given.
+    DataError
+        If the image is empty, or what is given does not lie over it.
+
     Examples
     --------
     >>> stack = Stack(np.repeat([[10, 200]], 4, axis=0).astype(np.uint8), "YX")
     >>> segment(stack, "otsu").labels.data[0].tolist()
     [0, 1]
     """
-    return drain(segment_steps(image, method, slices=slices, **params))
+    return drain(
+        segment_steps(
+            image,
+            method,
+            slices=slices,
+            filters=filters,
+            then=then,
+            mask=mask,
+            paint=paint,
+            labels=labels,
+            probabilities=probabilities,
+            **params,
+        )
+    )
 
 
 def apply_filter_steps(image: Image, name: str, *, slices: str = "", **params: Any) -> Steps[Stack]:
@@ -91,3 +198,60 @@ def apply_filter(image: Image, name: str, *, slices: str = "", **params: Any) ->
         The filter's parameters.
     """
     return drain(apply_filter_steps(image, name, slices=slices, **params))
+
+
+def _labels_steps(stack: Stack, method: str, given: Given, params: Any) -> Steps[NDArray[Any]]:
+    outcome = yield from segment_rule_steps(stack, method, given=given, **params)
+    return outcome if isinstance(outcome, np.ndarray) else (yield from map_planes(stack, outcome))
+
+
+def _completed(entry: Entry, stack: Stack, given: Given) -> Given:
+    """Take the image itself for labels where a method needs labels alone and none are given."""
+    if "labels" not in entry.traits or given.labels is not None or given.probabilities is not None:
+        return given
+    if stack.channel_axis >= 0 or np.dtype(stack.data.dtype).kind not in "bui":
+        return given
+    return replace(given, labels=as_label_array(stack.data))
+
+
+def _check_refines(entry: Entry) -> None:
+    if entry.family != REFINES:
+        names = [other.name for other in METHODS if other.family == REFINES]
+        raise DataError(f"{entry.title} makes labels anew; it cannot come after another method.", hint=f"Choose one of: {', '.join(names)}.")
+
+
+def _for_refining(entry: Entry, labels: NDArray[Any], given: Given) -> Given:
+    return Given(labels=as_label_array(labels), probabilities=given.probabilities if "probabilities" in inputs_of(entry) else None)
+
+
+def _original(entry: Entry, stack: Stack, given: Given) -> NDArray[Any] | None:
+    """Labels that stay as they were outside a mask: those that a method of post-processing changes."""
+    return _completed(entry, stack, given).labels if entry.family == REFINES else None
+
+
+def _within(given: Given, mask: NDArray[Any] | None) -> Given:
+    if mask is None or given.labels is None:
+        return given
+    return replace(given, labels=np.where(mask != 0, given.labels, 0))
+
+
+def _arrays(given: Given) -> dict[str, NDArray[Any]]:
+    return {name: getattr(given, name) for name in given.names()}
+
+
+def _likelihood(probabilities: Likelihood, stack: Stack, slices: str) -> NDArray[Any]:
+    """Return probabilities as a float32 array, class axis first, that lies over ``stack``."""
+    source: Any = probabilities.probabilities if isinstance(probabilities, Prediction) else probabilities
+    if isinstance(source, str | Path):
+        source = read(source)
+    array = np.asarray(source.data if isinstance(source, Probabilities | Stack) else source, np.float32)
+    if slices and array.ndim == len(stack.label_shape) + 1:
+        axis = 1 + stack.label_axes.index(stack.axes[stack.slice_axis])
+        if array.shape[axis] != stack.slices:
+            array = array[(slice(None),) * axis + (slice(*parse_slices(slices)),)]
+    if array.shape[1:] != stack.label_shape:
+        raise DataError(
+            f"The probabilities have the shape {array.shape}, but the image needs (classes, {', '.join(map(str, stack.label_shape))}).",
+            hint="Give the class axis first, as predict writes them.",
+        )
+    return array

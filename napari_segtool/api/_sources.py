@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from napari_segtool import __version__
 from napari_segtool.api._files import read
 from napari_segtool.core.errors import DataError
-from napari_segtool.core.labels import Labels, Paint
+from napari_segtool.core.labels import Labels, Paint, as_label_array
 from napari_segtool.core.registry import Entry
 from napari_segtool.core.result import Prediction, Segmentation, Step, data_sha
 from napari_segtool.core.stack import Stack, cut, parse_slices
@@ -44,6 +45,47 @@ def marks_of(marks: Prediction | Marks) -> Stack:
     return Stack(array, "TZYX"[-array.ndim :])
 
 
+def trimmed(path: Path, stack: Stack, slices: str) -> Stack:
+    """Read what lies over an image from a file; of a file of a whole stack the ``slices`` that the image was cut to."""
+    marks = read(path)
+    return cut(marks, *parse_slices(slices)) if slices and marks.slices != stack.slices else marks
+
+
+def over(marks: Prediction | Marks, stack: Stack, slices: str, what: str) -> NDArray[Any]:
+    """Return marks as an unsigned array that lies over ``stack``: of its label shape, in the order of its label axes.
+
+    Parameters
+    ----------
+    marks
+        Labels in any form; one picture may be given for a stack of one slice, and a whole stack for the ``slices`` of it.
+    what
+        Name of the marks for messages ("mask").
+
+    Raises
+    ------
+    DataError
+        If the shape does not fit, or the values are no labels.
+    """
+    marked = marks_of(marks)
+    if slices and marked.slices != stack.slices:
+        marked = cut(marked, *parse_slices(slices))
+    array = np.asarray(marked.data)
+    if array.ndim == len(stack.label_shape) + 1 and marked.axes.endswith("S") and (array == array[..., :1]).all():
+        array = array[..., 0]
+    if (
+        array.shape != stack.label_shape
+        and array.size == int(np.prod(stack.label_shape))
+        and array.squeeze().shape == tuple(n for n in stack.label_shape if n > 1)
+    ):
+        array = array.reshape(stack.label_shape)
+    if array.shape != stack.label_shape:
+        raise DataError(
+            f"The {what} has the shape {array.shape}, but the image needs {stack.label_shape} ({stack.label_axes}).",
+            hint="Give one value for each pixel of the same slices.",
+        )
+    return as_label_array(array)
+
+
 def check_pixels(stack: Stack) -> None:
     """Refuse a stack that has no pixels, or none of numbers."""
     if 0 in stack.shape:
@@ -54,7 +96,14 @@ def check_pixels(stack: Stack) -> None:
         )
 
 
-def step_of(kind: str, entry: Entry, params: dict[str, Any], stack: Stack) -> Step:
-    """Return the step of a recipe that an entry makes of a stack."""
+def step_of(kind: str, entry: Entry, params: Mapping[str, Any], data: Any, **inputs: Any) -> Step:
+    """Return the step of a recipe that an entry makes of an array, with the arrays it was given beside it."""
     values = entry.params.build(**params).model_dump(mode="json")
-    return Step(f"{kind}:{entry.name}", values, __version__, data_sha(stack.data), int(values.get("seed", -1)))
+    return Step(
+        f"{kind}:{entry.name}",
+        values,
+        __version__,
+        data_sha(data),
+        int(values.get("seed", -1)),
+        {name: data_sha(array) for name, array in inputs.items() if array is not None},
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,13 +90,13 @@ def check_output(path: Path, suffixes: tuple[str, ...] = (".tif", ".tiff", ".png
     return path
 
 
-def command_of(params: type[Params], work: Callable[..., None], name: str, help: str) -> Callable[..., None]:
+def command_of(params: type[Params], work: Callable[..., None], name: str, help: str, leave_out: Collection[str] = ()) -> Callable[..., None]:
     """Make a command function whose signature is that of ``work`` plus one option for each field of ``params``.
 
-    ``work`` receives the fields in its keyword ``values``.
+    ``work`` receives the fields in its keyword ``values``. Its own parameters named in ``leave_out`` keep their defaults.
     """
     fields = describe(params)
-    own = [parameter for parameter in inspect.signature(work, eval_str=True).parameters.values() if parameter.name != "values"]
+    own = [parameter for parameter in inspect.signature(work, eval_str=True).parameters.values() if parameter.name not in ("values", *leave_out)]
 
     def command(**arguments: Any) -> None:
         values = {field.name: arguments.pop(f"param_{field.name}") for field in fields}

@@ -50,25 +50,6 @@ def label_key(stack: Stack, index: PlaneIndex) -> tuple[int | slice, ...]:
 PlaneRule = Callable[[NDArray[Any]], NDArray[Any]]
 """Turns one plane, ``(Y, X)`` or ``(C, Y, X)``, into a ``(Y, X)`` result; knows nothing of other planes."""
 
-
-@dataclass(frozen=True, slots=True)
-class PlaceRule:
-    """A rule that must know which plane it works on, because paint or labels lie there.
-
-    Parameters
-    ----------
-    function
-        Called with the plane and its index.
-    """
-
-    function: Callable[[NDArray[Any], PlaneIndex], NDArray[Any]]
-
-
-def apply_rule(rule: PlaneRule | PlaceRule, stack: Stack, index: PlaneIndex) -> NDArray[Any]:
-    """Return what a rule makes of one plane of ``stack``, as ``(Y, X)``."""
-    plane = read_plane(stack, index)
-    return np.asarray(rule.function(plane, index) if isinstance(rule, PlaceRule) else rule(plane))
-
 Fractions = Generator[float, None, NDArray[Any]]
 """Work on one plane or volume: yields the finished part, 0 to 1, and returns the result."""
 
@@ -95,6 +76,33 @@ class SteppedRule:
             return np.asarray(stop.value)
 
 
+@dataclass(frozen=True, slots=True)
+class PlaceRule:
+    """Rules that differ from plane to plane, because paint or labels lie there.
+
+    Parameters
+    ----------
+    at
+        Returns the rule for the plane of that index.
+    """
+
+    at: Callable[[PlaneIndex], PlaneRule | SteppedRule]
+
+
+AnyRule = PlaneRule | SteppedRule | PlaceRule
+"""What a method or filter may return instead of a finished array."""
+
+
+def apply_rule(rule: AnyRule, stack: Stack, index: PlaneIndex) -> NDArray[Any]:
+    """Return what a rule makes of one plane of ``stack``, as ``(Y, X)``."""
+    return np.asarray(rule_at(rule, index)(read_plane(stack, index)))
+
+
+def rule_at(rule: AnyRule, index: PlaneIndex) -> PlaneRule | SteppedRule:
+    """Return the rule for one plane."""
+    return rule.at(index) if isinstance(rule, PlaceRule) else rule
+
+
 def plane_steps(rule: PlaneRule, plane: NDArray[Any], done: int, total: int, label: str) -> Steps[NDArray[Any]]:
     """Apply ``rule`` to the plane after ``done`` of ``total``; yields only where the rule is a `SteppedRule`."""
     if not isinstance(rule, SteppedRule):
@@ -114,7 +122,7 @@ def as_progress(work: Generator[float, None, T], done: int, total: int, label: s
         work.close()
 
 
-def map_planes(stack: Stack, rule: PlaneRule | PlaceRule, label: str = "slice") -> Steps[NDArray[Any]]:
+def map_planes(stack: Stack, rule: AnyRule, label: str = "slice") -> Steps[NDArray[Any]]:
     """Apply ``rule`` to every plane and return the results as one array of `Stack.label_shape`.
 
     Yields after each plane, and within one where the rule is a `SteppedRule`, so that it can be cancelled there.
@@ -123,7 +131,7 @@ def map_planes(stack: Stack, rule: PlaneRule | PlaceRule, label: str = "slice") 
     result: NDArray[Any] | None = None
     flip = stack.label_axes.index("Y") > stack.label_axes.index("X")
     for done, index in enumerate(indices, start=1):
-        plane = yield from plane_steps(rule, read_plane(stack, index), done - 1, len(indices), label)
+        plane = yield from plane_steps(rule_at(rule, index), read_plane(stack, index), done - 1, len(indices), label)
         if result is None:
             result = np.zeros(stack.label_shape, plane.dtype)
         elif result.dtype != np.promote_types(result.dtype, plane.dtype):

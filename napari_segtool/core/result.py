@@ -32,6 +32,8 @@ class Step:
         First 16 hex digits of the SHA-256 of the input's shape, dtype and bytes.
     seed
         Seed of random numbers; -1 where none were drawn.
+    inputs
+        Hash, as ``input_sha``, of each array given beside the input, by its name ("paint", "mask").
     """
 
     name: str
@@ -39,15 +41,17 @@ class Step:
     version: str
     input_sha: str
     seed: int = -1
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return {"name": self.name, "params": dict(self.params), "version": self.version, "input_sha": self.input_sha, "seed": self.seed}
+        record = {"name": self.name, "params": dict(self.params), "version": self.version, "input_sha": self.input_sha, "seed": self.seed}
+        return {**record, "inputs": dict(self.inputs)} if self.inputs else record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Step:
         """Read what `as_dict` wrote."""
-        return cls(record["name"], dict(record["params"]), record["version"], record["input_sha"], int(record.get("seed", -1)))
+        return cls(record["name"], dict(record["params"]), record["version"], record["input_sha"], int(record.get("seed", -1)), dict(record.get("inputs", {})))
 
 
 def data_sha(data: Any) -> str:

@@ -72,7 +72,8 @@ class FilteredPlanes:
         for place in np.atleast_1d(self._places[along]).ravel():
             if not self._made[place]:
                 self._keep(int(place), np.asarray(self._rule(read_plane(self._stack, self._indices[place]))))
-        return self._planes[key]
+        planes: NDArray[Any] = self._planes[key]
+        return planes
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype=dtype)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_segtool.core.given import Given
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import Entry
 from napari_segtool.core.stack import Stack
@@ -62,9 +63,32 @@ def usual(name: str) -> Stack:
 
 
 def settings_for(entry: Entry, stack: Stack) -> dict[str, Any]:
-    """Settings without which an entry cannot start: a seed in the middle."""
+    """Settings without which an entry cannot start: a seed in the middle, and what it must be given beside the image."""
     place = ",".join(str(n // 2) for n in stack.label_shape)
-    return {field.name: f"{place}:1" for field in describe(entry.params) if field.kind == "points"}
+    seeds = {field.name: f"{place}:1" for field in describe(entry.params) if field.kind == "points"}
+    given = given_for(entry, stack)
+    return {**seeds, **{name: getattr(given, name) for name in given.names()}}
+
+
+def bands(stack: Stack) -> np.ndarray:
+    """Labels 0 to 3 of the four bands of `scene`, of the stack's label shape."""
+    shape = [n if axis == stack.label_axes[-1] else 1 for axis, n in zip(stack.label_axes, stack.label_shape, strict=True)]
+    along = stack.label_shape[-1]
+    band = np.minimum(np.arange(along) * 4 // max(1, along), 3).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(band.reshape(shape), stack.label_shape))
+
+
+def given_for(entry: Entry, stack: Stack) -> Given:
+    """What an entry must be given over one of these pictures: a stroke in every band as paint, the bands as labels."""
+    truth = bands(stack)
+    paint = np.zeros_like(truth)
+    if "paint" in entry.traits:
+        rows = tuple(
+            slice(None) if axis == stack.label_axes[-1] else slice(n // 3, n // 3 + 1 + n // 4) if axis in "YX" else slice(None)
+            for axis, n in zip(stack.label_axes, stack.label_shape, strict=True)
+        )
+        paint[rows] = truth[rows] + 1
+    return Given(paint if "paint" in entry.traits else None, truth if "labels" in entry.traits else None)
 
 
 class Lazy:

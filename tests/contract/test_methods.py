@@ -16,11 +16,11 @@ from napari_segtool.api import segment, segment_rule_steps, segment_steps
 from napari_segtool.core.errors import DataError, ParameterError, SegtoolError
 from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.params import describe
-from napari_segtool.core.planes import label_key, plane_indices, read_plane
+from napari_segtool.core.planes import AnyRule, apply_rule, label_key, plane_indices
 from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import METHODS, Entry
 from napari_segtool.core.stack import Stack
-from tests.contract.pictures import PHANTOMS, USUAL, Lazy, dice, scene, settings_for, stack_of, usual
+from tests.contract.pictures import PHANTOMS, USUAL, Lazy, dice, given_for, scene, settings_for, stack_of, usual
 
 pytestmark = pytest.mark.parametrize("entry", list(METHODS), ids=lambda entry: entry.name)
 
@@ -34,6 +34,12 @@ def labels_or_refusal(entry: Entry, stack: Stack, **params) -> np.ndarray | Segt
         return labels_of(entry, stack, **params)
     except SegtoolError as error:
         return error
+
+
+def rule_of(entry: Entry, stack: Stack) -> AnyRule | np.ndarray:
+    given = given_for(entry, stack)
+    settings = {name: value for name, value in settings_for(entry, stack).items() if name not in given.names()}
+    return drain(segment_rule_steps(stack, entry.name, given=given, **settings))
 
 
 @pytest.mark.parametrize("name", USUAL)
@@ -55,12 +61,12 @@ def test_the_same_again_gives_the_same(entry, name):
 def test_a_preview_of_one_plane_is_that_plane_of_the_whole(entry, name):
     stack = usual(name)
     whole = labels_of(entry, stack)
-    rule = drain(segment_rule_steps(usual(name), entry.name, **settings_for(entry, stack)))
+    rule = rule_of(entry, usual(name))
     if isinstance(rule, np.ndarray):
         assert np.array_equal(rule, whole)
         return
     for index in plane_indices(stack):
-        alone = rule(read_plane(stack, index))
+        alone = apply_rule(rule, stack, index)
         shown = whole[label_key(stack, index)]
         assert np.array_equal(alone, shown.T if stack.label_axes.index("Y") > stack.label_axes.index("X") else shown)
 
@@ -153,7 +159,7 @@ def test_every_setting_may_be_at_both_ends_and_not_beyond(entry):
 def test_it_can_be_left_after_any_step_and_lets_go_of_its_memory(entry):
     stack = stack_of("ZYX", (16, 256, 256), "float32")
     settings = settings_for(entry, stack)
-    drain(segment_rule_steps(usual("3-D uint8"), entry.name, **settings_for(entry, usual("3-D uint8"))))  # load libraries first
+    rule_of(entry, usual("3-D uint8"))  # load libraries first
     for count in (1, 5, 20):
         tracemalloc.start()
         steps = segment_steps(stack, entry.name, **settings)
