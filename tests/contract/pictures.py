@@ -153,11 +153,11 @@ def impulse_phantom() -> Phantom:
 
 
 def spots_phantom() -> Phantom:
-    """Few bright spots on a dark background, with noise."""
+    """Bright spots on a dark background, with noise that is stronger where it is brighter."""
     y, x = np.mgrid[:96, :96]
-    truth = np.stack([((y + 12 * z) % 32 - 16) ** 2 + (x % 32 - 16) ** 2 <= 30 for z in range(3)]).astype(int)
+    truth = np.stack([((y + 12 * z) % 32 - 16) ** 2 + (x % 32 - 16) ** 2 <= 60 for z in range(3)]).astype(int)
     clean = 40 + 160.0 * truth
-    noisy = np.clip(clean + np.random.default_rng(4).normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(clean + np.random.default_rng(4).normal(0, 1, clean.shape) * np.where(truth, 20, 8), 0, 255).astype(np.uint8)
     return Phantom(Stack(noisy, "ZYX"), truth, {}, clean)
 
 
