@@ -15,7 +15,7 @@ from napari_segtool.core.stack import Stack
 from napari_segtool.methods._grey import Grey
 
 BINS = 65_536
-"""Bins of a histogram of values that cannot be counted one by one (floats, or whole numbers over a wider range)."""
+"""Bins of a histogram of values that cannot be counted one by one (fractions, or whole numbers over a wider range)."""
 
 _MEMO, _KEPT = "histograms", 4
 _ROUNDING = 8
@@ -98,17 +98,19 @@ def _counted(stack: Stack, grey: Grey) -> Steps[Histogram]:
     dtype = np.dtype(stack.data.dtype)
     planes = list(plane_indices(stack))
     narrow = dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize <= 2)
+    whole = dtype.kind != "f"
     if narrow:
         limits = np.iinfo(np.uint8 if dtype.kind == "b" else dtype.newbyteorder("="))
         lowest, highest = float(limits.min), float(limits.max)
     else:
-        lowest, highest = yield from _extent(stack, grey)
+        lowest, highest, whole = yield from _extent(stack, grey)
     if 0 in stack.shape or not lowest <= highest:
         raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
     if dtype.kind == "f" and highest - lowest <= _ROUNDING * np.finfo(dtype).eps * max(abs(lowest), abs(highest)):
         highest = lowest  # what smoothing leaves of a constant picture is no contrast
-    bins = int(highest - lowest) + 1 if dtype.kind != "f" and highest - lowest < BINS else BINS
-    step = 1.0 if dtype.kind != "f" and highest - lowest < BINS else (highest - lowest) / (BINS - 1) or 1.0
+    each = whole and highest - lowest < BINS
+    bins = int(highest - lowest) + 1 if each else BINS
+    step = 1.0 if each else (highest - lowest) / (BINS - 1) or 1.0
     counts = np.zeros(bins, np.int64)
     for done, index in enumerate(planes, start=1):
         counts += _count(grey.read(stack, index), lowest, step, bins)
@@ -119,17 +121,18 @@ def _counted(stack: Stack, grey: Grey) -> Steps[Histogram]:
     return Histogram(counts, lowest, step, lowest, highest)
 
 
-def _extent(stack: Stack, grey: Grey) -> Steps[tuple[float, float]]:
-    """Find the smallest and largest finite value."""
-    lowest, highest = np.inf, -np.inf
+def _extent(stack: Stack, grey: Grey) -> Steps[tuple[float, float, bool]]:
+    """Find the smallest and largest finite value, and whether all are whole: masked whole numbers are floats, for ``nan`` outside."""
+    lowest, highest, whole = np.inf, -np.inf, True
     planes = list(plane_indices(stack))
     for done, index in enumerate(planes, start=1):
         plane = grey.read(stack, index)
         values = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
         if values.size:
             lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
+            whole = whole and (plane.dtype.kind != "f" or bool((np.rint(values) == values).all()))
         yield Progress(done, len(planes), "range")
-    return lowest, highest
+    return lowest, highest, whole
 
 
 def _count(grey: NDArray[Any], lowest: float, step: float, bins: int) -> NDArray[np.int64]:
