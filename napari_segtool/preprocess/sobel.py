@@ -1,0 +1,50 @@
+"""Sobel: gradient magnitude with a smooth average of three."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_segtool.core.planes import PlaneRule
+from napari_segtool.core.progress import Steps
+from napari_segtool.core.registry import FILTERS
+from napari_segtool.core.stack import Stack
+from napari_segtool.preprocess._gradients import GradientParams, gradient_steps
+
+
+class SobelParams(GradientParams):
+    """Settings of Sobel's gradient."""
+
+
+@FILTERS.register(
+    "sobel",
+    title="Sobel",
+    summary="Shows edges as steepness, a little smoothed across: the usual choice for outlines in clean pictures.",
+    params=SobelParams,
+    family="edges",
+    reference="Sobel and Feldman 1968, A 3×3 isotropic gradient operator for image processing, Stanford Artificial Intelligence Project",
+)
+def sobel(stack: Stack, params: SobelParams) -> Steps[PlaneRule | NDArray[Any]]:
+    """Measure how steeply grey values rise: neighbours across the rise are averaged with the weights 1, 2, 1.
+
+    Parameters
+    ----------
+    stack
+        Any axes; every channel is measured on its own.
+    params
+        Settings. With ``volume``, the rise through the slices counts too.
+
+    Returns
+    -------
+    PlaneRule or ndarray
+        float32: grey values per pixel along X, in whatever direction the rise goes; where the spacing is known, differences along the other
+        axes are divided by their true distance. A whole array for stacks with channels and for ``volume``. ``nan`` stays ``nan`` and counts
+        like the border, where the outermost pixel is repeated.
+
+    Raises
+    ------
+    AxesError
+        If ``volume`` is asked for and the stack has no slices.
+    """
+    return (yield from gradient_steps(stack, params, 1 / 4))
