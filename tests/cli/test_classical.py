@@ -87,3 +87,29 @@ def test_help_says_what_each_parameter_does(command):
     assert "--clusters" in command.out
     assert command("--version") == 0
     assert segtool.__version__ in command.out
+
+
+def test_filters_and_a_mask_on_the_command_line_do_what_python_does(command, image, tmp_path):
+    stack = segtool.read(image)
+    mask = np.zeros(stack.label_shape, np.uint8)
+    mask[:, 10:40] = 1
+    segtool.write(segtool.Segmentation(segtool.Labels(mask, "ZYX"), stack.spacing_um), tmp_path / "mask.tif")
+    out = tmp_path / "labels.tif"
+    arguments = ("segment", "otsu", image, "-o", out, "--filter", "median:radius-px=2", "--filter", "gaussian", "--mask", tmp_path / "mask.tif")
+    assert command(*arguments) == 0
+    expected = segtool.segment(image, "otsu", filters=["median:radius_px=2", "gaussian"], mask=mask)
+    assert np.array_equal(segtool.read(out).data, expected.labels.data)
+    recipe = read_history(out)
+    assert [step.name for step in recipe] == ["filter:median", "filter:gaussian", "segment:otsu"]
+    assert set(recipe[-1].inputs) == {"mask"}
+    assert recipe == expected.history
+    assert command(*arguments, "--slices", "1:2") == 0
+    assert np.array_equal(
+        segtool.read(out).data, segtool.segment(image, "otsu", slices="1:2", filters=["median:radius_px=2", "gaussian"], mask=mask).labels.data
+    )
+
+
+def test_inputs_that_a_method_does_not_use_are_no_options_of_it(command, image, tmp_path):
+    assert command("segment", "otsu", image, "-o", tmp_path / "o.tif", "--paint", image) == 2
+    assert command("segment", "otsu", image, "-o", tmp_path / "o.tif", "--filter", "nothing") == 2
+    assert not (tmp_path / "o.tif").exists()
