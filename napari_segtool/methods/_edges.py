@@ -1,4 +1,4 @@
-"""Edges of one plane, and the regions they enclose."""
+"""Regions that lines of one plane enclose."""
 
 from __future__ import annotations
 
@@ -8,56 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.labels import smallest_dtype
-from napari_segtool.preprocess._smooth import float_plane
 
 Mask = NDArray[np.bool_]
-_STEEPEST = 16_000.0  # gradients become int16: steeper ones than the reference still fit, up to twice as steep
-_NOISE = 1e-5  # of the largest grey value: gradients that rounding leaves behind in a constant picture
-
-
-def gradients(grey: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the Sobel gradients along X and Y; 0 beside pixels without a value."""
-    import cv2
-
-    values = float_plane(grey)
-    known = np.isfinite(values)
-    whole = bool(known.all())
-    if not whole:
-        values = np.where(known, values, 0).astype(values.dtype)
-    depth = cv2.CV_64F if values.itemsize == 8 else cv2.CV_32F
-    along_x, along_y = (cv2.Sobel(values, depth, *way, borderType=cv2.BORDER_REPLICATE) for way in ((1, 0), (0, 1)))
-    if not whole:
-        away = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
-        along_x[away == 0] = along_y[away == 0] = 0
-    return along_x, along_y
-
-
-def strengths(grey: NDArray[Any], every: int = 1) -> NDArray[np.float32]:
-    """Return the gradient magnitudes of every n-th pixel, without those that are 0 or rounding noise."""
-    along_x, along_y = (part.ravel()[::every] for part in gradients(grey))
-    magnitude: NDArray[np.float32] = np.hypot(along_x, along_y).astype(np.float32)
-    finite = grey[np.isfinite(grey)]
-    return magnitude[magnitude > _NOISE * max(float(finite.max(initial=0)), -float(finite.min(initial=0)))]
-
-
-def edges(grey: NDArray[Any], strongest: float, low: float, high: float) -> Mask:
-    """Return the Canny edges of a plane: one pixel wide, 8-connected.
-
-    Parameters
-    ----------
-    grey
-        Shape ``(Y, X)``, smoothed.
-    strongest
-        Gradient magnitude that counts as 1.
-    low, high
-        An edge holds a pixel of at least ``high``, and goes on while it is at least ``low``; fractions of ``strongest``.
-    """
-    import cv2
-
-    whole_x, whole_y = (cv2.multiply(part, _STEEPEST / strongest, dtype=cv2.CV_16S) for part in gradients(grey))
-    # at least 1: with a threshold of 0 every flat pixel would be an edge
-    found: NDArray[np.uint8] = cv2.Canny(whole_x, whole_y, max(1.0, low * _STEEPEST), max(1.0, high * _STEEPEST), L2gradient=True)
-    return np.asarray(found > 0)
 
 
 def enclosed_regions(lines: Mask, *, gap_px: int, smallest_px: int, cut_regions: bool) -> NDArray[Any]:

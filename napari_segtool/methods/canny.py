@@ -14,13 +14,17 @@ from napari_segtool.core.planes import PlaneRule, plane_indices
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._edges import edges, enclosed_regions, strengths
+from napari_segtool.methods._edges import enclosed_regions
 from napari_segtool.methods._grey import Grey
+from napari_segtool.preprocess._canny import edges, strengths
 
 STRONGEST = 99.9
 """Percentile of the gradients (those that are not 0) that counts as the strongest edge: a few hot pixels do not set the scale."""
 
-_MEMO, _KEPT, _SAMPLE = "strongest edges", 8, 2_000_000
+_FAINTEST = 1 / 16_000  # of the strongest edge: with limits of 0 every flat pixel would be an edge
+_MEMO, _KEPT = "strongest edges", 8
+_LOOKED_AT, _SAMPLE = 4_000_000, 500_000  # pixels whose gradients are worked out for the strongest edge, and how many of them are kept
+_BAND = 64  # rows
 
 
 class CannyParams(Params):
@@ -34,6 +38,7 @@ class CannyParams(Params):
     smallest_px: int = param(30, "Smallest region kept.", unit="px²", ge=1, le=100_000, advanced=True)
     cut_regions: bool = param(False, "Also keep regions that the border of the picture cuts.", advanced=True)
     per_slice: bool = param(False, "Measure the strongest edge in each slice on its own.", advanced=True)
+    strongest: float = param(0.0, "Gradient that counts as 100 %, in grey values as Sobel's operator gives it; 0 measures it.", ge=0, le=1e9, advanced=True)
 
 
 @METHODS.register(
@@ -71,17 +76,19 @@ def canny(stack: Stack, params: CannyParams) -> Steps[PlaneRule]:
     """
     if params.low > params.high:
         raise ParameterError(f"low = {params.low:g} % lies above high = {params.high:g} %.", hint="Choose low below high, for example 20 and 40.")
-    grey = Grey.of(stack, params.smoothing_px, whole=False)
-    shared = 0.0 if params.per_slice else (yield from _strongest_steps(stack, grey))
+    grey, sigma = Grey.of(stack), params.smoothing_px
+    measured = params.per_slice and not params.strongest
+    shared = 0.0 if measured else params.strongest or (yield from _strongest_steps(stack, grey, sigma))
 
     def regions(plane: NDArray[Any]) -> NDArray[Any]:
         values = grey(plane)
-        strongest = _strongest([strengths(values)]) if params.per_slice else shared
+        strongest = _strongest([strengths(values, sigma)]) if measured else shared
         if not strongest:
             return np.zeros(values.shape, np.uint8)
-        lines = edges(values, strongest, params.low / 100, params.high / 100)
+        low, high = (strongest * max(percent / 100, _FAINTEST) for percent in (params.low, params.high))
+        lines = edges(values, sigma, low, high)
         if params.output == "edges":
-            found: NDArray[Any] = lines.astype(np.uint8)
+            found: NDArray[Any] = lines.view(np.uint8)
         else:
             found = enclosed_regions(lines, gap_px=params.gap_px, smallest_px=params.smallest_px, cut_regions=params.cut_regions)
         return np.where(np.isnan(values), found.dtype.type(0), found) if values.dtype.kind == "f" else found
@@ -89,27 +96,41 @@ def canny(stack: Stack, params: CannyParams) -> Steps[PlaneRule]:
     return regions
 
 
-def _strongest_steps(stack: Stack, grey: Grey) -> Steps[float]:
+def _strongest_steps(stack: Stack, grey: Grey, sigma_px: float) -> Steps[float]:
     """Gradient of the strongest edge of a whole stack, remembered with the stack."""
-    kept: dict[Grey, float] = stack.memo.setdefault(_MEMO, {})
-    if grey in kept:
-        return kept[grey]
+    kept: dict[tuple[Grey, float], float] = stack.memo.setdefault(_MEMO, {})
+    if (grey, sigma_px) in kept:
+        return kept[grey, sigma_px]
     planes, parts, known = list(plane_indices(stack)), [], False
-    stride = math.prod(stack.label_shape) // _SAMPLE | 1  # odd, so that it does not keep to the same columns
+    pixels = math.prod(stack.label_shape)
+    share = min(1.0, _LOOKED_AT / pixels)
+    stride = math.ceil(share * pixels / _SAMPLE) | 1  # odd, so that it does not keep to the same columns
     for done, index in enumerate(planes, start=1):
         values = grey.read(stack, index)
-        known = known or bool(np.isfinite(values).any())
-        parts.append(strengths(values, stride))
+        known = known or bool(np.isfinite(values).any() if values.dtype.kind == "f" else values.size)
+        parts += [strengths(values, sigma_px, stride, rows) for rows in _bands(len(values), share, done)]
         yield Progress(done, len(planes), "edges")
     if not known:
         raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
     if len(kept) >= _KEPT:
         kept.pop(next(iter(kept)))
-    kept[grey] = _strongest(parts)
-    return kept[grey]
+    kept[grey, sigma_px] = _strongest(parts)
+    return kept[grey, sigma_px]
 
 
-def _strongest(parts: list[NDArray[np.float32]]) -> float:
+def _bands(height: int, share: float, number: int) -> list[slice]:
+    """Return bands of rows that hold about ``share`` of a plane, spread over it; in the next plane they are others."""
+    count = max(1, round(share * height / _BAND))
+    rows = math.ceil(share * height / count)
+    room = height / count - rows
+    if room <= 0:
+        return [slice(0, height)]
+    shift = room * (number * 0.618 % 1)  # the golden section: bands of neighbouring planes lie far apart
+    starts = [math.floor(height / count * band + shift) for band in range(count)]
+    return [slice(start, start + rows) for start in starts]
+
+
+def _strongest(parts: list[NDArray[np.float64]]) -> float:
     """Percentile `STRONGEST` of all parts; 0 where every gradient is 0."""
     joined = np.concatenate(parts)
     return float(np.percentile(joined, STRONGEST)) if joined.size else 0.0
