@@ -64,15 +64,19 @@ def gradients(grey: NDArray[Any], sigma_px: float, scale: float = 1.0) -> Gradie
     return Gradients(along_x, along_y, strength, known)
 
 
-def strengths(grey: NDArray[Any], sigma_px: float, every: int = 1) -> NDArray[np.float64]:
-    """Return the strength of the gradient of every n-th pixel, without those that are 0 or rounding noise."""
-    finite = grey[np.isfinite(grey)] if grey.dtype.kind == "f" else grey
+def strengths(grey: NDArray[Any], sigma_px: float, every: int = 1, rows: slice = slice(None)) -> NDArray[np.float64]:
+    """Return the strength of the gradient of every n-th pixel of some rows, without those that are 0 or rounding noise."""
+    first, last, _ = rows.indices(len(grey))
+    reach = math.floor(TRUNCATE * sigma_px + 0.5) + 1
+    start = max(0, first - reach)
+    part = grey[start : last + reach]
+    finite = part[np.isfinite(part)] if part.dtype.kind == "f" else part
     largest = max(float(finite.max(initial=0)), -float(finite.min(initial=0)))
     if not largest > np.finfo(np.float32).tiny:
         return np.zeros(0)
-    found = gradients(grey, sigma_px, 1 / largest)
-    inner = found.strength[1:-1, 1:-1]
-    some = (inner if found.known is None else inner[found.known]).ravel()[::every]
+    found, inner = gradients(part, sigma_px, 1 / largest), slice(first - start, last - start)
+    strength = found.strength[1:-1, 1:-1][inner]
+    some = (strength if found.known is None else strength[found.known[inner]]).ravel()[::every]
     return largest * some[some > _NOISE].astype(np.float64)
 
 
