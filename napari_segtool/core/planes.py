@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.parallel import in_order
 from napari_segtool.core.progress import Progress, Steps, T
 from napari_segtool.core.stack import CHANNELS, Stack
 
@@ -123,19 +124,29 @@ def as_progress(work: Generator[float, None, T], done: int, total: int, label: s
 
 
 def map_planes(stack: Stack, rule: AnyRule, label: str = "slice") -> Steps[NDArray[Any]]:
-    """Apply ``rule`` to every plane and return the results as one array of `Stack.label_shape`.
+    """Apply ``rule`` to every plane, several at a time, and return the results as one array of `Stack.label_shape`.
 
-    Yields after each plane, and within one where the rule is a `SteppedRule`, so that it can be cancelled there.
+    Planes are read in order by the thread that walks the steps; rules run in threads of their own where they take long, so they must not
+    change anything they share. Yields after each plane, and within one where the rule is a `SteppedRule`, so that it can be cancelled there.
     """
     indices = list(plane_indices(stack))
     result: NDArray[Any] | None = None
     flip = stack.label_axes.index("Y") > stack.label_axes.index("X")
-    for done, index in enumerate(indices, start=1):
-        plane = yield from plane_steps(rule_at(rule, index), read_plane(stack, index), done - 1, len(indices), label)
+    places = iter(indices)
+
+    def put(plane: NDArray[Any]) -> None:
+        nonlocal result
         if result is None:
             result = np.zeros(stack.label_shape, plane.dtype)
         elif result.dtype != np.promote_types(result.dtype, plane.dtype):
             result = result.astype(np.promote_types(result.dtype, plane.dtype))
-        result[label_key(stack, index)] = plane.T if flip else plane
-        yield Progress(done, len(indices), label)
+        result[label_key(stack, next(places))] = plane.T if flip else plane
+
+    works = (_work(rule_at(rule, index), read_plane(stack, index)) for index in indices)
+    yield from in_order(works, put, len(indices), label)
     return np.zeros(stack.label_shape, np.uint8) if result is None else result
+
+
+def _work(rule: PlaneRule | SteppedRule, plane: NDArray[Any]) -> Fractions:
+    made = (yield from rule.steps(plane)) if isinstance(rule, SteppedRule) else rule(plane)
+    return np.asarray(made)
