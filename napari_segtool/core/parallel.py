@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
-from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.progress import Progress, Steps, as_progress
 
 R = TypeVar("R")
 
@@ -61,7 +61,7 @@ def in_order(works: Iterable[Generator[float, None, R]], take: Callable[[R], obj
                 pool = ThreadPoolExecutor(threads, thread_name_prefix="segtool-plane")
             if pool is None:
                 begun = time.perf_counter()
-                result = yield from _in_place(work, done, total, label)
+                result = yield from as_progress(work, done, total, label)
                 spent = time.perf_counter() - begun
                 take(result)
                 done += 1
@@ -80,17 +80,6 @@ def in_order(works: Iterable[Generator[float, None, R]], take: Callable[[R], obj
         left.set()
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _in_place(work: Generator[float, None, R], done: int, total: int, label: str) -> Steps[R]:
-    try:
-        while True:
-            yield Progress(done + next(work), total, label)
-    except StopIteration as stop:
-        result: R = stop.value
-        return result
-    finally:
-        work.close()
 
 
 class _Running(Generic[R]):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.parallel import in_order
-from napari_segtool.core.progress import Progress, Steps, T
+from napari_segtool.core.progress import Steps
 from napari_segtool.core.stack import CHANNELS, Stack
 
 PlaneIndex = tuple[int, ...]
@@ -104,23 +104,10 @@ def rule_at(rule: AnyRule, index: PlaneIndex) -> PlaneRule | SteppedRule:
     return rule.at(index) if isinstance(rule, PlaceRule) else rule
 
 
-def plane_steps(rule: PlaneRule, plane: NDArray[Any], done: int, total: int, label: str) -> Steps[NDArray[Any]]:
-    """Apply ``rule`` to the plane after ``done`` of ``total``; yields only where the rule is a `SteppedRule`."""
-    if not isinstance(rule, SteppedRule):
-        return np.asarray(rule(plane))
-    return np.asarray((yield from as_progress(rule.steps(plane), done, total, label)))
-
-
-def as_progress(work: Generator[float, None, T], done: int, total: int, label: str) -> Steps[T]:
-    """Turn the fractions of one of ``total`` pieces of work, the one after ``done``, into `Progress` of all."""
-    try:
-        while True:
-            yield Progress(done + next(work), total, label)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        work.close()
+def plane_work(rule: PlaneRule | SteppedRule, plane: NDArray[Any]) -> Fractions:
+    """Return the work of a rule on one plane, not begun; it has steps where the rule has."""
+    made = (yield from rule.steps(plane)) if isinstance(rule, SteppedRule) else rule(plane)
+    return np.asarray(made)
 
 
 def map_planes(stack: Stack, rule: AnyRule, label: str = "slice") -> Steps[NDArray[Any]]:
@@ -142,11 +129,6 @@ def map_planes(stack: Stack, rule: AnyRule, label: str = "slice") -> Steps[NDArr
             result = result.astype(np.promote_types(result.dtype, plane.dtype))
         result[label_key(stack, next(places))] = plane.T if flip else plane
 
-    works = (_work(rule_at(rule, index), read_plane(stack, index)) for index in indices)
+    works = (plane_work(rule_at(rule, index), read_plane(stack, index)) for index in indices)
     yield from in_order(works, put, len(indices), label)
     return np.zeros(stack.label_shape, np.uint8) if result is None else result
-
-
-def _work(rule: PlaneRule | SteppedRule, plane: NDArray[Any]) -> Fractions:
-    made = (yield from rule.steps(plane)) if isinstance(rule, SteppedRule) else rule(plane)
-    return np.asarray(made)

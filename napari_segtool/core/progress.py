@@ -38,6 +38,18 @@ class Progress:
 Steps = Generator[Progress, None, T]
 
 
+def as_progress(work: Generator[float, None, T], done: int, total: int, label: str) -> Steps[T]:
+    """Turn the fractions of one of ``total`` pieces of work, the one after ``done``, into `Progress` of all."""
+    try:
+        while True:
+            yield Progress(done + next(work), total, label)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        work.close()
+
+
 def drain(steps: Steps[T], report: Callable[[Progress], None] | None = None) -> T:
     """Run long work in place and return its result.
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.core.planes import PlaneRule, map_planes, plane_steps
-from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.parallel import in_order
+from napari_segtool.core.planes import PlaneRule, map_planes, plane_work
+from napari_segtool.core.progress import Steps
 from napari_segtool.core.stack import Stack
 
 Learn = Callable[[Stack], Steps[PlaneRule | NDArray[Any]]]
@@ -38,14 +39,17 @@ def each_channel_steps(stack: Stack, rule: PlaneRule) -> Steps[PlaneRule | NDArr
     counts = [1 if axis in "YX" else n for axis, n in zip(stack.axes, stack.shape, strict=True)]
     places = list(itertools.product(*(range(n) for n in counts)))
     flip = stack.axes.index("Y") > stack.axes.index("X")
+    keys = [tuple(slice(None) if axis in "YX" else i for axis, i in zip(stack.axes, place, strict=True)) for place in places]
     result: NDArray[Any] | None = None
-    for done, place in enumerate(places, start=1):
-        key = tuple(slice(None) if axis in "YX" else i for axis, i in zip(stack.axes, place, strict=True))
-        plane = np.asarray(stack.data[key])
-        filtered = yield from plane_steps(rule, plane.T if flip else plane, done - 1, len(places), "slice")
+    targets = iter(keys)
+
+    def put(filtered: NDArray[Any]) -> None:
+        nonlocal result
         result = np.empty(stack.shape, filtered.dtype) if result is None else result
-        result[key] = filtered.T if flip else filtered
-        yield Progress(done, len(places), "slice")
+        result[next(targets)] = filtered.T if flip else filtered
+
+    planes = (np.asarray(stack.data[key]) for key in keys)
+    yield from in_order((plane_work(rule, plane.T if flip else plane) for plane in planes), put, len(keys), "slice")
     return np.empty(stack.shape, np.uint8) if result is None else result
 
 

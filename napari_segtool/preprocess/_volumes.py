@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.errors import AxesError, SpacingError
-from napari_segtool.core.planes import Fractions, as_progress
-from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.planes import Fractions
+from napari_segtool.core.progress import Progress, Steps, as_progress
 from napari_segtool.core.stack import Stack
 from napari_segtool.preprocess._smooth import native
 
