@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.parallel import in_order
-from napari_segtool.core.progress import Steps, as_progress
+from napari_segtool.core.progress import Evolution, Steps, as_progress
 from napari_segtool.core.stack import CHANNELS, Stack
 
 PlaneIndex = tuple[int, ...]
@@ -108,11 +108,6 @@ def plane_work(rule: PlaneRule | SteppedRule, plane: NDArray[Any]) -> Fractions:
     """Return the work of a rule on one plane, not begun; it has steps where the rule has."""
     made = (yield from rule.steps(plane)) if isinstance(rule, SteppedRule) else rule(plane)
     return np.asarray(made)
-
-
-def plane_steps(rule: PlaneRule | SteppedRule, plane: NDArray[Any], done: int, total: int, label: str) -> Steps[NDArray[Any]]:
-    """Apply ``rule`` to the plane after ``done`` of ``total``; yields only where the rule is a `SteppedRule`."""
-    return (yield from as_progress(plane_work(rule, plane), done, total, label))
 
 
 def map_planes(stack: Stack, rule: AnyRule, label: str = "slice") -> Steps[NDArray[Any]]:
