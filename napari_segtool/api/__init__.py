@@ -4,16 +4,20 @@ A path is accepted wherever a `Stack` is. Libraries that are slow to load are lo
 """
 
 from napari_segtool.api._classical import apply_filter, apply_filter_steps, prepare_steps, segment, segment_rule_steps, segment_steps
+from napari_segtool.api._compare import Candidate, compare_slice, compare_slice_steps
 from napari_segtool.api._files import read, sample, write
 from napari_segtool.api._learning import explain, explain_steps, predict, predict_steps, train, train_steps
 from napari_segtool.api._scores import evaluate, evaluate_steps
 from napari_segtool.api._sources import Image, Marks, trimmed
 
 __all__ = [
+    "Candidate",
     "Image",
     "Marks",
     "apply_filter",
     "apply_filter_steps",
+    "compare_slice",
+    "compare_slice_steps",
     "evaluate",
     "evaluate_steps",
     "explain",

@@ -77,7 +77,7 @@ def segment_steps(
     stack, entry = stack_of(image, slices), METHODS.get(method)
     before, after = parse_chain(filters, FILTERS), parse_chain(then, METHODS)
     for link in after:
-        _check_refines(METHODS.get(link.name))
+        check_refines(METHODS.get(link.name))
     limits = None if mask is None else over(mask, stack, slices, "mask")
     given = Given(
         None if paint is None else over(paint, stack, slices, "paint"),
@@ -95,7 +95,7 @@ def segment_steps(
     made = yield from _labels_steps(ready, entry.name, _within(given, limits), params)
     for link in after:
         history.append(step_of("segment", METHODS.get(link.name), link.params, made, mask=limits))
-        made = yield from _labels_steps(ready, link.name, _for_refining(METHODS.get(link.name), made, given), link.params)
+        made = yield from _labels_steps(ready, link.name, for_refining(METHODS.get(link.name), made, given), link.params)
     if limits is not None:
         made = np.where(limits != 0, made, 0 if outside is None else outside)
     name = f"{stack.name} · {entry.title}".strip(" ·")
@@ -214,13 +214,15 @@ def _completed(entry: Entry, stack: Stack, given: Given) -> Given:
     return replace(given, labels=as_label_array(stack.data))
 
 
-def _check_refines(entry: Entry) -> None:
+def check_refines(entry: Entry) -> None:
+    """Raise `DataError` unless the method changes labels, so that it can come after another."""
     if entry.family != REFINES:
         names = [other.name for other in METHODS if other.family == REFINES]
         raise DataError(f"{entry.title} makes labels anew; it cannot come after another method.", hint=f"Choose one of: {', '.join(names)}.")
 
 
-def _for_refining(entry: Entry, labels: NDArray[Any], given: Given) -> Given:
+def for_refining(entry: Entry, labels: NDArray[Any], given: Given) -> Given:
+    """Return what post-processing is given: the labels made so far, and probabilities where it weighs them."""
     return Given(labels=as_label_array(labels), probabilities=given.probabilities if "probabilities" in inputs_of(entry) else None)
 
 
