@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
-from napari_segtool.core.progress import Progress, Steps, as_progress
+from napari_segtool.core.progress import Progress, Steps, as_progress, told
 
 R = TypeVar("R")
 
@@ -103,5 +103,5 @@ class _Running(Generic[R]):
     def result_steps(self, done: int, total: int, label: str) -> Steps[R]:
         """Wait for the result; tells how far it has come every now and then, so that it can be left."""
         while not wait([self._future], timeout=_LOOK_S).done:
-            yield Progress(done + self._part, total, label)
+            yield told(self._part, done, total, label)
         return self._future.result()

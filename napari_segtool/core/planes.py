@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.parallel import in_order
-from napari_segtool.core.progress import Evolution, Steps, as_progress
+from napari_segtool.core.progress import Evolution, Steps
 from napari_segtool.core.stack import CHANNELS, Stack
 
 PlaneIndex = tuple[int, ...]
@@ -108,6 +108,29 @@ def plane_work(rule: PlaneRule | SteppedRule, plane: NDArray[Any]) -> Fractions:
     """Return the work of a rule on one plane, not begun; it has steps where the rule has."""
     made = (yield from rule.steps(plane)) if isinstance(rule, SteppedRule) else rule(plane)
     return np.asarray(made)
+
+
+def evolved_plane(evolution: Evolution, stack: Stack, index: PlaneIndex) -> NDArray[Any] | None:
+    """Return what one plane looks like by now, as ``(Y, X)``; None where something else evolves.
+
+    Parameters
+    ----------
+    evolution
+        From the steps of a method that evolves over all planes or volumes of ``stack``.
+    index
+        The plane that is looked at.
+    """
+    labels = evolution.labels
+    if labels is None:
+        return None
+    axes, shape = plane_axes(stack), plane_shape(stack)
+    depth = next((axes.index(axis) for axis in "ZIQ" if axis in axes), -1) if labels.ndim == 3 else -1
+    counts = [n for i, n in enumerate(shape) if i != depth]
+    places = [n for i, n in enumerate(index) if i != depth]
+    if tuple(np.unravel_index(evolution.piece, counts) if counts else ()) != tuple(places):
+        return None
+    plane: NDArray[Any] = labels[index[depth]] if depth >= 0 else labels
+    return plane
 
 
 def map_planes(stack: Stack, rule: AnyRule, label: str = "slice") -> Steps[NDArray[Any]]:
