@@ -154,7 +154,6 @@ class ModelChooser(QWidget):
         layout.setSpacing(2)
         layout.addLayout(row)
         layout.addWidget(self.card)
-        self.setFocusProxy(self.box)
         self.box.activated.connect(self._activated)
         self.desk.entries_changed.connect(self._fill)
         self.desk.opened.connect(self._show_card)

@@ -48,7 +48,6 @@ class Budget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.spin, 1)
         layout.addWidget(self.unit, 1)
-        self.setFocusProxy(self.spin)
         self._show("minutes")
         self.spin.valueChanged.connect(self._typed)
         self.unit.activated.connect(self._unit_chosen)
