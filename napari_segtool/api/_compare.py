@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.api._classical import check_refines, for_refining, prepare_steps, segment_rule_steps
+from napari_segtool.api._sources import step_of
 from napari_segtool.core.chain import Chain, Link, parse_chain
 from napari_segtool.core.given import Given, inputs_of
 from napari_segtool.core.labels import as_label_array
 from napari_segtool.core.planes import PlaneIndex, label_key, plane_work, read_plane, rule_at
 from napari_segtool.core.progress import Progress, Steps, as_progress, drain
 from napari_segtool.core.registry import FILTERS, METHODS
+from napari_segtool.core.result import Step
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.wanted import Wanted, check_plane
 
@@ -41,6 +43,8 @@ class Candidate:
         F1 of its objects at an IoU of 0.5; ``nan`` without truth, or where the truth holds classes rather than objects.
     error
         Why it failed.
+    history
+        Steps of the recipe that made the labels; their hashes are of the slice.
     """
 
     link: Link
@@ -50,6 +54,7 @@ class Candidate:
     dice: float = float("nan")
     f1_50: float = float("nan")
     error: Exception | None = None
+    history: tuple[Step, ...] = ()
 
 
 def compare_slice_steps(
@@ -75,11 +80,15 @@ def compare_slice_steps(
     for link in after:
         check_refines(METHODS.get(link.name))
     place = check_plane(stack, index)
-    ready = yield from prepare_steps(stack, before, mask)
-    inside = None if mask is None else _plane_of(stack, mask, place) != 0
+    ready, history = stack, []
+    for link in before:
+        history.append(step_of("filter", FILTERS.get(link.name), link.params, read_plane(ready, place)))
+        ready = yield from prepare_steps(ready, [link])
+    slice_ = _Slice(place, read_plane(ready, place), tuple(history), None if mask is None else _plane_of(stack, mask, place))
+    ready = yield from prepare_steps(ready, (), mask)
     candidates = []
     for done, link in enumerate(links):
-        work = _candidate_steps(ready, link, place, after, given or Given(), inside)
+        work = _candidate_steps(ready, link, slice_, after, given or Given())
         candidate = yield from _within(work, done, len(links), METHODS.get(link.name).title)
         candidates.append(_scored(candidate, truth))
         if found is not None:
@@ -144,20 +153,39 @@ def compare_slice(
     return drain(compare_slice_steps(stack, entries, index, truth, filters=filters, then=then, mask=mask, given=given))
 
 
-def _candidate_steps(stack: Stack, link: Link, index: PlaneIndex, after: tuple[Link, ...], given: Given, inside: NDArray[np.bool_] | None) -> Steps[Candidate]:
+@dataclass(frozen=True, eq=False)
+class _Slice:
+    """Where the methods work: the plane behind the filters, and what was done to it."""
+
+    index: PlaneIndex
+    plane: NDArray[Any]
+    history: tuple[Step, ...]
+    mask: NDArray[Any] | None
+
+
+def _candidate_steps(stack: Stack, link: Link, where: _Slice, after: tuple[Link, ...], given: Given) -> Steps[Candidate]:
     """Run one method on one plane of a stack that is ready for it; a failure is part of the answer."""
     entry = METHODS.get(link.name)
     known = Given(**{name: getattr(given, name) for name in inputs_of(entry)})
     begun = time.perf_counter()
-    labels, failure = None, None
     try:
-        labels = yield from _plane_steps(stack, link, known, index)
+        labels = yield from _plane_steps(stack, link, known, where.index)
+        refined = [labels]
         for refining in after:
-            labels = yield from _refined_steps(stack, refining, labels, index)
-        labels = as_label_array(labels if inside is None else np.where(inside, labels, 0))
+            refined.append((yield from _refined_steps(stack, refining, refined[-1], where.index)))
     except Exception as error:  # it is shown in the place of the result
-        failure = error
-    return Candidate(link, entry.title, labels, time.perf_counter() - begun, error=failure)
+        return Candidate(link, entry.title, None, time.perf_counter() - begun, error=error)
+    seconds = time.perf_counter() - begun
+    labels = as_label_array(refined[-1] if where.mask is None else np.where(where.mask != 0, refined[-1], 0))
+    beside = {name: _given_plane(stack, known, name, where.index) for name in known.names()}
+    history = [*where.history, step_of("segment", entry, link.params, where.plane, mask=where.mask, **beside)]
+    history += [step_of("segment", METHODS.get(done.name), done.params, made, mask=where.mask) for done, made in zip(after, refined, strict=False)]
+    return Candidate(link, entry.title, labels, seconds, history=tuple(history))
+
+
+def _given_plane(stack: Stack, given: Given, name: str, index: PlaneIndex) -> NDArray[Any]:
+    plane: NDArray[Any] = getattr(given.at(stack, index), name)
+    return plane
 
 
 def _plane_steps(stack: Stack, link: Link, given: Given, index: PlaneIndex) -> Steps[NDArray[Any]]:

@@ -146,9 +146,12 @@ def test_filters_mask_and_post_processing_are_those_of_the_whole_way(name, monke
     index = list(plane_indices(stack))[-1]
     more = {"filters": ["gaussian:sigma_px=1"], "then": ["rows"], "mask": mask}
     (candidate,) = compare_slice(stack, ["otsu"], index, **more)
-    whole = segment(usual(name), "otsu", **more).data[label_key(stack, index)]
+    result = segment(usual(name), "otsu", **more)
+    whole = result.data[label_key(stack, index)]
     assert candidate.error is None
     assert candidate.labels.any()
+    assert [(step.name, step.params) for step in candidate.history] == [(step.name, step.params) for step in result.history]
+    assert len({step.input_sha for step in candidate.history}) == 3
     assert np.array_equal(candidate.labels, whole.T if stack.label_axes.index("Y") > stack.label_axes.index("X") else whole)
 
 
