@@ -171,7 +171,7 @@ def _volume_steps(stack: Stack, grey: Grey, window: _Window) -> Steps[NDArray[An
             return window.values(grey.read(stack, _at(place, depth, z)))
 
         running = window.sums(values_at(0))
-        for z in range(1 - window.reach[0], counts[depth]):
+        for z in range(min(0, 1 - window.reach[0]), counts[depth]):
             entering, leaving = z + window.reach[0], z - window.reach[0] - 1
             if 0 < entering < counts[depth]:
                 running.add(window.sums(values_at(entering)))

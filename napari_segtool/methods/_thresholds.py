@@ -87,13 +87,13 @@ def coarsened(histogram: Histogram) -> Coarse:
     values that could fall into it.
     """
     levels = histogram.levels()
-    places = _grid_places(levels)
+    places = grid_places(levels)
     groups = places // -(-(int(places[-1]) + 1) // COARSE)
     counts = np.bincount(groups, histogram.counts[levels]).astype(np.float64)
     return Coarse(counts, levels[np.searchsorted(groups, np.arange(len(counts)), side="right") - 1])
 
 
-def _grid_places(levels: NDArray[np.int64]) -> NDArray[np.int64]:
+def grid_places(levels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return which step of the widest even grid each level lies on, from 0; the distance from the first where there is no such grid."""
     offsets: NDArray[np.int64] = levels - levels[0]
     gaps = np.diff(levels)
