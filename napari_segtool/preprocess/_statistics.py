@@ -68,6 +68,14 @@ def plane_statistics(plane: NDArray[Any]) -> Statistics:
     return gathered.finish()
 
 
+def scale_steps(stack: Stack) -> Steps[tuple[float, float]]:
+    """Find black and white of a stack without channels, see `scale_of`; looks at its planes only where the type does not say."""
+    dtype = np.dtype(stack.data.dtype)
+    if dtype.itemsize == 1:
+        return scale_of(dtype, _NOTHING)
+    return scale_of(dtype, (yield from statistics_steps(stack)))
+
+
 def scale_of(dtype: np.dtype[Any], statistics: Statistics) -> tuple[float, float]:
     """Return black and white: those of the type for 8 bit and booleans, else the darkest and brightest value there is.
 
@@ -78,6 +86,9 @@ def scale_of(dtype: np.dtype[Any], statistics: Statistics) -> tuple[float, float
     if dtype.kind in "iu" and dtype.itemsize == 1:
         return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
     return statistics.low, statistics.high
+
+
+_NOTHING = Statistics(math.nan, math.nan, math.nan, math.nan, np.zeros(0), np.zeros(0, np.int64))
 
 
 class _Gathered:
@@ -109,10 +120,10 @@ class _Gathered:
             places = np.flatnonzero(self._counts)
             levels, counts = places.astype(np.float64) + self._base, self._counts[places]
             if not len(levels):
-                return Statistics(math.nan, math.nan, math.nan, math.nan, levels, counts)
+                return _NOTHING
             mean = float(np.average(levels, weights=counts))
             return Statistics(float(levels[0]), float(levels[-1]), mean, math.sqrt(float(np.average((levels - mean) ** 2, weights=counts))), levels, counts)
         if not self._count:
-            return Statistics(math.nan, math.nan, math.nan, math.nan, np.zeros(0), np.zeros(0, np.int64))
+            return _NOTHING
         levels, counts = np.unique(np.concatenate(self._sample), return_counts=True)
         return Statistics(self._low, self._high, self._mean, math.sqrt(self._squares / self._count), levels, counts)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.core.errors import AxesError, SpacingError
+from napari_segtool.core.errors import AxesError, ParameterError, SpacingError
 from napari_segtool.core.planes import Fractions
 from napari_segtool.core.progress import Progress, Steps, as_progress
 from napari_segtool.core.stack import Stack
@@ -45,7 +46,7 @@ def voxel_size(stack: Stack) -> tuple[float, float, float]:
     return stack.spacing_of("Z" if depth == "Z" else "X"), stack.spacing_of("Y"), stack.spacing_of("X")
 
 
-def widths_px(stack: Stack, px: float, um: float, volume: bool) -> tuple[float, float, float]:
+def widths_px(stack: Stack, px: float, um: float, volume: bool, most_px: float = math.inf) -> tuple[float, float, float]:
     """Return a width in pixels along depth, Y and X, equally wide in µm along each where the spacing is known.
 
     Parameters
@@ -58,11 +59,15 @@ def widths_px(stack: Stack, px: float, um: float, volume: bool) -> tuple[float, 
         Width in µm, used in place of ``px`` when above 0.
     volume
         Whether the filter goes through the slices; the width along depth is 0 where it does not.
+    most_px
+        Largest width in pixels that the filter can work with.
 
     Raises
     ------
     SpacingError
         If ``um`` is above 0 and the spacing is unknown.
+    ParameterError
+        If the width is more than ``most_px`` along an axis.
     AxesError
         If ``volume`` is asked for and the stack has no slices.
 
@@ -77,7 +82,13 @@ def widths_px(stack: Stack, px: float, um: float, volume: bool) -> tuple[float, 
         )
     width_um = um or px * stack.spacing_of("X")
     depth = width_um / voxel_size(stack)[0] if volume else 0.0
-    return depth, width_um / stack.spacing_of("Y"), width_um / stack.spacing_of("X")
+    widths = depth, width_um / stack.spacing_of("Y"), width_um / stack.spacing_of("X")
+    if max(widths) > most_px:
+        raise ParameterError(
+            f"{width_um:g} µm are {max(widths):.0f} pixels of {stack.name or 'the image'}; this filter takes {most_px:g} at most.",
+            hint="Give a smaller width, or shrink the image first.",
+        )
+    return widths
 
 
 def each_volume_steps(stack: Stack, rule: VolumeRule, label: str = "volume") -> Steps[NDArray[Any]]:

@@ -14,7 +14,7 @@ from napari_segtool.core.registry import FILTERS
 from napari_segtool.core.stack import Stack
 from napari_segtool.preprocess._channels import own_channel_steps
 from napari_segtool.preprocess._curve import along_curve
-from napari_segtool.preprocess._statistics import Statistics, scale_of, statistics_steps
+from napari_segtool.preprocess._statistics import scale_steps
 
 
 class GammaParams(Params):
@@ -51,15 +51,20 @@ def gamma(stack: Stack, params: GammaParams) -> Steps[PlaneRule | NDArray[Any]]:
     """
 
     def learn(channel: Stack) -> Steps[PlaneRule | NDArray[Any]]:
-        found = yield from statistics_steps(channel)
-        return lambda plane: raised(plane, found, params.gamma)
+        black, white = yield from scale_steps(channel)
+        return lambda plane: raised(plane, black, white, params.gamma)
 
     return (yield from own_channel_steps(stack, learn))
 
 
-def raised(plane: NDArray[Any], statistics: Statistics, exponent: float) -> NDArray[Any]:
-    """Raise one plane to a power on the scale of a picture."""
-    black, white = scale_of(plane.dtype, statistics)
+def raised(plane: NDArray[Any], black: float, white: float, exponent: float) -> NDArray[Any]:
+    """Raise one plane to a power on the scale from black to white.
+
+    Examples
+    --------
+    >>> raised(np.array([[0.0, 0.25, 1.0]]), 0, 1, 0.5).tolist()
+    [[0.0, 0.5, 1.0]]
+    """
     if not black < white:
         return along_curve(plane, lambda values: values)
     return along_curve(plane, lambda values: black + (white - black) * np.clip((values - black) / (white - black), 0, 1) ** exponent)
