@@ -27,15 +27,15 @@ def box_sums(volume: NDArray[Float], reach: tuple[int, int, int]) -> NDArray[Flo
     """
     import cv2
 
-    size = (2 * reach[2] + 1, 2 * reach[1] + 1)
+    depth, rows, columns = (min(r, max(0, n - 1)) for r, n in zip(reach, volume.shape, strict=True))
     volume = np.ascontiguousarray(volume)
     sums = np.empty(volume.shape, volume.dtype)
     for plane, target in zip(volume, sums, strict=True):
-        cv2.boxFilter(plane, -1, size, dst=target, normalize=False, borderType=cv2.BORDER_CONSTANT)
-    if not reach[0]:
+        cv2.boxFilter(plane, -1, (2 * columns + 1, 2 * rows + 1), dst=target, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    if not depth:
         return sums
     deep = sums.copy()
-    for step in range(1, min(reach[0], len(sums) - 1) + 1):
+    for step in range(1, depth + 1):
         deep[step:] += sums[:-step]
         deep[:-step] += sums[step:]
     return deep
