@@ -91,6 +91,18 @@ def widths_px(stack: Stack, px: float, um: float, volume: bool, most_px: float =
     return widths
 
 
+def whole_px(widths: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Round widths to whole pixels, a half up.
+
+    Examples
+    --------
+    >>> whole_px((0.4, 0.5, 2.5))
+    (0, 1, 3)
+    """
+    depth, rows, columns = (math.floor(width + 0.5 + 1e-9) for width in widths)  # 0.3 µm through 0.2 µm is a little less than 1.5
+    return depth, rows, columns
+
+
 def each_volume_steps(stack: Stack, rule: VolumeRule, label: str = "volume") -> Steps[NDArray[Any]]:
     """Apply ``rule`` to the volume of each channel and time.
 

@@ -17,7 +17,7 @@ from napari_segtool.preprocess._channels import own_channel_steps
 from napari_segtool.preprocess._noise import speckle_steps
 from napari_segtool.preprocess._statistics import scale_steps
 from napari_segtool.preprocess._unit import plane_rule, volume_rule
-from napari_segtool.preprocess._volumes import blocks_steps, each_volume_steps, widths_px
+from napari_segtool.preprocess._volumes import blocks_steps, each_volume_steps, whole_px, widths_px
 
 _BLOCK_VOXELS = 1 << 20
 
@@ -71,8 +71,7 @@ def lee(stack: Stack, params: LeeParams) -> Steps[PlaneRule | NDArray[Any]]:
     AxesError
         If ``volume`` is asked for and the stack has no slices.
     """
-    widths = widths_px(stack, params.radius_px, params.radius_um, params.volume)
-    reach = round(widths[0]), round(widths[1]), round(widths[2])
+    reach = whole_px(widths_px(stack, params.radius_px, params.radius_um, params.volume))
 
     def learn(channel: Stack) -> Steps[PlaneRule | NDArray[Any]]:
         black, white = yield from scale_steps(channel)

@@ -18,7 +18,7 @@ from napari_segtool.preprocess._noise import white_noise
 from napari_segtool.preprocess._pairs import LEAST_EXPONENT, Offset, alike_average_steps, half_offsets
 from napari_segtool.preprocess._statistics import scale_steps
 from napari_segtool.preprocess._unit import plane_rule, volume_rule
-from napari_segtool.preprocess._volumes import blocks_steps, each_volume_steps, widths_px
+from napari_segtool.preprocess._volumes import blocks_steps, each_volume_steps, whole_px, widths_px
 
 
 class NonLocalMeansParams(Params):
@@ -69,7 +69,7 @@ def non_local_means(stack: Stack, params: NonLocalMeansParams) -> Steps[PlaneRul
     AxesError
         If ``volume`` is asked for and the stack has no slices.
     """
-    search, patch = (_whole(widths_px(stack, reach, 0, params.volume)) for reach in (params.search_px, params.patch_px))
+    search, patch = (whole_px(widths_px(stack, reach, 0, params.volume)) for reach in (params.search_px, params.patch_px))
 
     def learn(channel: Stack) -> Steps[PlaneRule | NDArray[Any]]:
         scale = yield from scale_steps(channel)
@@ -92,10 +92,6 @@ def non_local_means(stack: Stack, params: NonLocalMeansParams) -> Steps[PlaneRul
         return (yield from each_volume_steps(channel, volume_rule(scale, means)))
 
     return (yield from own_channel_steps(stack, learn))
-
-
-def _whole(widths: tuple[float, float, float]) -> tuple[int, int, int]:
-    return round(widths[0]), round(widths[1]), round(widths[2])
 
 
 def non_local_means_steps(values: NDArray[np.float32], search: tuple[int, int, int], patch: tuple[int, int, int], noise: float, height: float) -> Fractions:

@@ -66,8 +66,8 @@ def test_a_plane_is_filtered_once_and_only_when_it_is_read(monkeypatch):
     seen = []
     import napari_segtool.preprocess.median as module
 
-    real = module.median_plane
-    monkeypatch.setattr(module, "median_plane", lambda plane, radius: seen.append(1) or real(plane, radius))
+    real = module.median_steps
+    monkeypatch.setattr(module, "median_steps", lambda plane, reach: seen.append(1) or real(plane, reach))
     ready = drain(prepare_steps(halves((6, 8, 8)), ["median"]))
     before = len(seen)
     assert before <= 1

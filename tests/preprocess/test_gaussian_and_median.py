@@ -12,7 +12,7 @@ from napari_segtool.api import apply_filter
 from napari_segtool.core.errors import AxesError, SpacingError
 from napari_segtool.core.stack import Stack
 from napari_segtool.preprocess._smooth import smooth_plane
-from napari_segtool.preprocess.median import median_plane
+from napari_segtool.preprocess.median import median_box
 
 RANDOM = np.random.default_rng(0)
 
@@ -109,7 +109,7 @@ def test_a_median_plane_is_that_of_scipy(data):
     dtype = data.draw(st.sampled_from(["uint8", "uint16", ">u2", "int16", "int32", "float32", ">f4", "float64", "float16"]))
     radius = data.draw(st.integers(1, 6))
     plane = (np.random.default_rng(data.draw(st.integers(0, 999))).random(shape) * 100).astype(dtype)
-    assert np.array_equal(median_plane(plane, radius).astype(float), median_filter(plane.astype(float), 2 * radius + 1, mode="nearest"))
+    assert np.array_equal(median_box(plane[None], (0, radius, radius))[0].astype(float), median_filter(plane.astype(float), 2 * radius + 1, mode="nearest"))
 
 
 def test_a_median_removes_single_pixels_and_keeps_an_edge():
@@ -117,4 +117,35 @@ def test_a_median_removes_single_pixels_and_keeps_an_edge():
     plane[:, 10:] = 200
     spoilt = plane.copy()
     spoilt[3, 3], spoilt[12, 15] = 255, 0
-    assert np.array_equal(median_plane(spoilt, 1), plane)
+    assert np.array_equal(median_box(spoilt[None], (0, 1, 1))[0], plane)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64", "bool", ">i2"])
+def test_a_median_through_the_volume_reaches_as_far_in_um_along_each_axis(dtype):
+    data = noise((7, 14, 13), "float64")
+    data = data > 50 if dtype == "bool" else data.astype(dtype)
+    found = apply_filter(Stack(data, "ZYX", (0.2, 0.1, 0.1)), "median", radius_px=2, volume=True).data
+    assert np.array_equal(found, median_filter(data.astype(float), (3, 5, 5), mode="nearest").astype(found.dtype))
+    found = apply_filter(Stack(data, "ZYX", (0.2, 0.2, 0.1)), "median", radius_um=0.3).data
+    assert np.array_equal(found, median_filter(data.astype(float), (1, 5, 7), mode="nearest").astype(found.dtype))
+
+
+def test_blocks_of_a_large_window_make_the_same_median():
+    data = noise((30, 40, 50), "float32")
+    found = apply_filter(Stack(data, "ZYX"), "median", radius_px=2, volume=True).data
+    assert np.array_equal(found, median_filter(data, 5, mode="nearest"))
+
+
+@pytest.mark.parametrize("volume", [False, True])
+def test_a_median_is_taken_without_missing_pixels(volume):
+    data = noise((4, 20, 18))
+    data[1, 5:9, 4:12] = np.nan
+    data[2, 0, 0], data[2, 10, 10] = np.inf, -np.inf
+    found = apply_filter(Stack(data, "ZYX"), "median", radius_px=2, volume=volume).data
+    known = np.isfinite(data)
+    reach = (2 if volume else 0, 2, 2)
+    padded = np.pad(np.where(known, data, np.nan), [(r, r) for r in reach], mode="edge")
+    for z, y, x in np.argwhere(known):
+        window = padded[z : z + 2 * reach[0] + 1, y : y + 5, x : x + 5]
+        assert found[z, y, x] == pytest.approx(np.nanmedian(window), rel=1e-12)
+    assert np.array_equal(found[~known], data[~known], equal_nan=True)
