@@ -17,7 +17,7 @@ R = TypeVar("R")
 MOST_THREADS = 4
 """Threads at most: each holds the memory of one piece of work."""
 
-_PAYS_S = 0.002  # a piece of work that takes less is done before a thread has begun it
+_PAYS_S = 0.0005  # a piece of work that takes less is done before a thread has begun it
 _LOOK_S = 0.1  # how often the progress of the piece that is waited for is told
 
 

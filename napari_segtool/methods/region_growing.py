@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.params import Params, param
-from napari_segtool.core.planes import plane_axes, plane_indices, read_plane
+from napari_segtool.core.planes import label_key, plane_axes, plane_indices, read_plane
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._grey import Grey
+from napari_segtool.methods._growth import Growth
 from napari_segtool.methods._histogram import stack_histogram_steps
 from napari_segtool.methods._points import Seed, check_seeds, parse_points
 
@@ -75,10 +77,9 @@ def region_growing(stack: Stack, params: RegionGrowingParams) -> Steps[NDArray[A
     labels = np.zeros(stack.label_shape, smallest_dtype(max(seed.label for seed in seeds)))
     groups = _by_volume(seeds, stack, params.grow_in == "volume")
     for done, (key, members) in enumerate(groups.items()):
-        values = yield from _volume_steps(stack, grey, key)
-        target = labels[tuple(slice(None) if index is None else index for index in key)]  # a view, with the axes in their own order
-        for step in _grow_steps(values, target, _order(stack, key), members, reach, params.corners):
-            yield Progress(done + step, len(groups), "seed")
+        volume = _Volume(stack, grey, key)
+        for part in _grow_steps(volume, labels, members, reach, params.corners):
+            yield Progress(done + part, len(groups), "seed")
     return labels
 
 
@@ -98,61 +99,86 @@ def _by_volume(seeds: tuple[Seed, ...], stack: Stack, through: bool) -> dict[Key
     return groups
 
 
-def _order(stack: Stack, key: Key) -> tuple[int, ...]:
-    """Places of the free axes of ``key`` among the label axes, in the order depth, Y, X."""
-    free = [i for i, part in enumerate(key) if part is None]
-    return tuple(sorted(free, key=lambda i: "YX".find(stack.label_axes[i])))
+class _Volume:
+    """The part of a stack that a key names, as grey slices; a single picture is one slice.
+
+    Parameters
+    ----------
+    stack, grey
+        Where slices are read from, and what is made of them.
+    key
+        The part.
+    """
+
+    def __init__(self, stack: Stack, grey: Grey, key: Key) -> None:
+        self._stack, self._grey = stack, grey
+        along = plane_axes(stack)
+        fixed = [part for axis, part in zip(stack.label_axes, key, strict=True) if axis in along]
+        self._indices = [index for index in plane_indices(stack) if all(part in (None, i) for part, i in zip(fixed, index, strict=True))]
+        self._flip = stack.label_axes.index("Y") > stack.label_axes.index("X")
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def place(self, seed: Seed) -> tuple[int, int, int]:
+        """Return slice, row and column of a seed."""
+        at = dict(zip(self._stack.label_axes, seed.place, strict=True))
+        return self._indices.index(tuple(at[axis] for axis in plane_axes(self._stack))), at["Y"], at["X"]
+
+    def later(self, z: int) -> Callable[[], NDArray[Any]]:
+        """Read a slice now, and return what works out its grey values."""
+        return partial(self._grey, read_plane(self._stack, self._indices[z]))
+
+    def slice_of(self, labels: NDArray[Any], z: int) -> NDArray[Any]:
+        """Return the ``(Y, X)`` slice of an array of `Stack.label_shape`, to be written to."""
+        plane: NDArray[Any] = labels[label_key(self._stack, self._indices[z])]
+        return plane.T if self._flip else plane
 
 
-def _volume_steps(stack: Stack, grey: Grey, key: Key) -> Steps[NDArray[Any]]:
-    """Grey values ``(Y, X)`` or ``(depth, Y, X)`` of the part of the stack that ``key`` names; read plane by plane."""
-    along = plane_axes(stack)
-    fixed = {axis: part for axis, part in zip(stack.label_axes, key, strict=True) if axis in along}
-    wanted = [index for index in plane_indices(stack) if all(fixed[axis] in (None, i) for axis, i in zip(along, index, strict=True))]
-    first = grey(read_plane(stack, wanted[0]))
-    if None not in fixed.values():
-        return first
-    values = np.empty((len(wanted), *first.shape), first.dtype)
-    for done, index in enumerate(wanted):
-        values[done] = grey(read_plane(stack, index)) if done else first
-        yield Progress(done + 1, len(wanted), "slice")
-    return values
-
-
-def _grow_steps(values: NDArray[Any], target: NDArray[Any], order: tuple[int, ...], seeds: list[Seed], reach: float, corners: bool) -> Iterator[float]:
-    """Write the regions of ``seeds`` into ``target``; yields the finished fraction."""
-    owners = np.zeros(values.shape, smallest_dtype(len(seeds)))  # which seed has the pixel, from 1
-    owned, centres = owners.reshape(-1), np.zeros(len(seeds) + 1)
+def _grow_steps(volume: _Volume, labels: NDArray[Any], seeds: list[Seed], reach: float, corners: bool) -> Iterator[float]:
+    """Write the regions of ``seeds`` into ``labels``; yields the finished fraction."""
+    centres = np.zeros(len(seeds) + 1)
+    owners: dict[int, NDArray[Any]] = {}  # which seed has the pixel, from 1; for each slice that a region gets to
     for number, seed in enumerate(seeds, start=1):
-        place = tuple(seed.place[i] for i in order)
-        centres[number] = values[place]
-        if not np.isfinite(centres[number]):
+        place = volume.place(seed)
+        centre = float(volume.later(place[0])()[place[1:]])
+        if not np.isfinite(centre):
             raise ParameterError(f"The seed {','.join(map(str, seed.place))} stands on a pixel without a value.", hint="Click on a pixel that has one.")
-        region = _region(values, place, float(centres[number]), reach, corners)
-        if number == 1:
-            owners[...] = region
-        else:
-            contested = np.flatnonzero(np.logical_and(region, owners))
-            owners[np.logical_and(region, owners == 0)] = number
-            grey = values.reshape(-1)[contested].astype(np.float64)
-            won = np.abs(grey - centres[number]) < np.abs(grey - centres[owned[contested]])
-            owned[contested[won]] = number
-        yield number / len(seeds)
-    label_of = np.array([0, *(seed.label for seed in seeds)], target.dtype)
-    target[...] = label_of[owners].transpose(sorted(range(len(order)), key=lambda i: order[i]))
+        centres[number] = centre
+
+        def own(z: int, region: NDArray[np.bool_], number: int = number) -> None:
+            _claim(owners, z, region, number, centres, volume) if len(seeds) > 1 else np.copyto(volume.slice_of(labels, z), seeds[0].label, where=region)
+
+        growth = Growth(partial(_alike, volume, centre, reach), len(volume), place, corners)
+        for part in growth.steps(own):
+            yield (number - 1 + part) / len(seeds)
+    label_of = np.array([0, *(seed.label for seed in seeds)], labels.dtype)
+    for z, owned in owners.items():
+        volume.slice_of(labels, z)[...] = label_of[owned]
+    yield 1.0
 
 
-def _region(values: NDArray[Any], place: tuple[int, ...], centre: float, reach: float, corners: bool) -> NDArray[np.bool_]:
-    """The connected pixels around ``place`` with a value within ``reach`` of ``centre``."""
-    import cc3d
+def _alike(volume: _Volume, centre: float, reach: float, z: int) -> Callable[[], NDArray[np.bool_]]:
+    """Read a slice now, and return what works out which of its pixels have a value within ``reach`` of ``centre``."""
+    later = volume.later(z)
 
-    low, high = centre - reach, centre + reach
-    if values.dtype.kind in "iu":  # compared as whole numbers, several times quicker
-        limits = np.iinfo(values.dtype)
-        low, high = max(math.ceil(low), limits.min), min(math.floor(high), limits.max)
-    similar = np.logical_and(values >= low, values <= high)
-    similar[place] = True  # rounding must not lose the seed itself
-    connectivity = {(2, False): 4, (2, True): 8, (3, False): 6, (3, True): 26}[values.ndim, corners]
-    parts = cc3d.connected_components(similar, connectivity=connectivity, binary_image=True)
-    region: NDArray[np.bool_] = parts == parts[place]
-    return region
+    def alike() -> NDArray[np.bool_]:
+        values = later()
+        low, high = centre - reach, centre + reach
+        if values.dtype.kind in "iu":  # compared as whole numbers, several times quicker
+            limits = np.iinfo(values.dtype)
+            low, high = max(math.ceil(low), limits.min), min(math.floor(high), limits.max)
+        return np.logical_and(values >= low, values <= high)
+
+    return alike
+
+
+def _claim(owners: dict[int, NDArray[Any]], z: int, region: NDArray[np.bool_], number: int, centres: NDArray[np.float64], volume: _Volume) -> None:
+    """Let a seed have the free pixels of its region in one slice, and of those that others have the ones that are nearer to it in grey."""
+    owned = owners.setdefault(z, np.zeros(region.shape, smallest_dtype(len(centres))))
+    contested = np.logical_and(region, owned)
+    owned[np.logical_and(region, owned == 0)] = number
+    if contested.any():
+        grey = volume.later(z)()[contested].astype(np.float64)
+        holders = owned[contested]
+        owned[contested] = np.where(np.abs(grey - centres[number]) < np.abs(grey - centres[holders]), number, holders)

@@ -40,6 +40,42 @@ def test_a_region_is_that_of_scikit_images_flood(shape, corners):
     assert np.array_equal(found > 0, expected)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**16), st.floats(0.2, 0.8), st.booleans(), st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)))
+def test_the_region_of_any_noise_is_the_connected_component_that_scipy_finds(seed, share, corners, shape):
+    from scipy.ndimage import generate_binary_structure, label
+
+    generator = np.random.default_rng(seed)
+    data = (generator.random(shape) < share).astype(np.uint8) * 200
+    place = tuple(generator.integers(0, n) for n in shape)
+    parts, _ = label(data == data[place], generate_binary_structure(3, 3 if corners else 1))
+    found = grow(data, ",".join(map(str, place)), tolerance=10, grow_in="volume", corners=corners)
+    assert np.array_equal(found > 0, parts == parts[place])
+
+
+def test_a_way_that_goes_up_and_down_through_the_slices_many_times_is_followed_to_its_end():
+    data = np.zeros((9, 5, 41), np.uint8)
+    data[:, 2, ::2] = 200  # shafts,
+    data[-1, 2, 1::4] = data[0, 2, 3::4] = 200  # joined at the bottom and at the top in turn
+    assert np.array_equal(grow(data, "4,2,0", grow_in="volume") > 0, data > 0)
+    data[0, 2, 23] = 0
+    assert not grow(data, "4,2,0", grow_in="volume")[:, 2, 23:].any()
+
+
+def test_slices_that_the_region_does_not_get_to_are_not_searched(monkeypatch):
+    from napari_segtool.methods import _growth
+
+    searched = []
+    numbered = _growth._numbered
+    monkeypatch.setattr(_growth, "_numbered", lambda z, *rest: searched.append(z) or numbered(z, *rest))
+    data = np.zeros((200, 8, 8), np.uint8)
+    data[90:95, 2:5, 2:5] = 100
+    found = grow(data, "92,3,3", grow_in="volume")
+    assert np.array_equal(found > 0, data > 0)
+    assert set(range(89, 96)) <= set(searched)
+    assert len(searched) < 20
+
+
 def test_a_region_is_that_of_simpleitk():
     sitk = pytest.importorskip("SimpleITK")
     data = waves((6, 30, 30), seed=1).astype(np.float32)
