@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QStandardItem, QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QSizePolicy, QWidget
 
@@ -51,23 +51,7 @@ class EntryCombo(QWidget):
             layout.addWidget(caption(title), 0, 0)
         layout.addWidget(self.box, 0, 1)
         layout.addWidget(self.summary, 1, 1)
-        model = QStandardItemModel(self.box)
-        known = {entry.family for entry in self.entries.values()}
-        for family in [*(f for f in families if f in known), *sorted(known - set(families))]:
-            members = sorted((entry for entry in self.entries.values() if entry.family == family), key=lambda entry: entry.title)
-            if len(known) > 1:
-                heading = QStandardItem(family.capitalize())
-                heading.setFlags(Qt.ItemFlag.NoItemFlags)
-                font = heading.font()
-                font.setBold(True)
-                heading.setFont(font)
-                model.appendRow(heading)
-            for entry in members:
-                item = QStandardItem(entry.title)
-                item.setData(entry.name, Qt.ItemDataRole.UserRole)
-                item.setToolTip(entry.summary)
-                model.appendRow(item)
-        self.box.setModel(model)
+        self.box.setModel(grouped_model(self.entries.values(), families, self.box))
         if self.entries:
             self.choose(next(self.box.itemData(row) for row in range(self.box.count()) if self.box.itemData(row)))
         self.box.activated.connect(self._activated)
@@ -93,3 +77,25 @@ class EntryCombo(QWidget):
         entry = self.entry()
         if entry is not None:
             self.chosen.emit(entry.name)
+
+
+def grouped_model(entries: Iterable[Entry], families: tuple[str, ...], parent: QObject) -> QStandardItemModel:
+    """Return the rows of a box of entries: under the headings of their families, by title, names as data, summaries as tooltips."""
+    model = QStandardItemModel(parent)
+    members: dict[str, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.title.casefold()):
+        members.setdefault(entry.family, []).append(entry)
+    for family in [*(f for f in families if f in members), *sorted(set(members) - set(families))]:
+        if len(members) > 1:
+            heading = QStandardItem(family.capitalize())
+            heading.setFlags(Qt.ItemFlag.NoItemFlags)
+            font = heading.font()
+            font.setBold(True)
+            heading.setFont(font)
+            model.appendRow(heading)
+        for entry in members[family]:
+            item = QStandardItem(entry.title)
+            item.setData(entry.name, Qt.ItemDataRole.UserRole)
+            item.setToolTip(entry.summary)
+            model.appendRow(item)
+    return model

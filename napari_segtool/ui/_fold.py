@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 
 class Fold(QWidget):
@@ -28,7 +28,11 @@ class Fold(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        layout.addWidget(self.button)
+        self.head = QHBoxLayout()
+        """The line of the heading; more may be put behind it."""
+        self.head.setSpacing(2)
+        self.head.addWidget(self.button)
+        layout.addLayout(self.head)
         layout.addWidget(self.content)
         self.button.toggled.connect(self._toggle)
         self._toggle(False)

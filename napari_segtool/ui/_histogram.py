@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_segtool.ui._preview import Bars
+from napari_segtool.ui._bars import Bars
 
 HEIGHT_PX = 120
 
@@ -31,14 +31,14 @@ class HistogramView(QWidget):
         self._marks: list[Any] = []
         self._draggable = False
         self._text, self._fill = "#999999", "#999999"
-        self._wanted: tuple[Bars, tuple[float, float] | None] | None = None
+        self._wanted: tuple[Bars, tuple[float, float] | None, bool] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._draw)
 
-    def show_bars(self, bars: Bars, ends: tuple[float, float] | None) -> None:
-        """Show a histogram, with two lines to drag at ``ends`` (grey values), or the borders of its classes as thin lines."""
-        self._wanted = (bars, ends)
+    def show_bars(self, bars: Bars, ends: tuple[float, float] | None, *, marks: bool = True) -> None:
+        """Show a histogram, with two lines to drag at ``ends`` (grey values), or else, with ``marks``, the borders of its classes as thin lines."""
+        self._wanted = (bars, ends, marks)
         self._timer.start(0)
 
     def clear(self) -> None:
@@ -57,6 +57,11 @@ class HistogramView(QWidget):
             axis = self._plot.getAxis("bottom")
             axis.setPen(text)
             axis.setTextPen(text)
+
+    @property
+    def marks(self) -> tuple[float, ...]:
+        """Grey values of the thin lines: the thresholds that the method has found."""
+        return tuple(float(mark.value()) for mark in self._marks)
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -83,14 +88,14 @@ class HistogramView(QWidget):
             return
         if self._plot is None:
             self._make()
-        bars, ends = self._wanted
+        bars, ends, marks = self._wanted
         width = (bars.highest - bars.lowest) / len(bars.counts)
         heights = np.sqrt(bars.counts)  # so that small peaks beside a large one are seen
         self._bars.setOpts(x=bars.lowest + (np.arange(len(heights)) + 0.5) * width, height=heights, width=width)
         self._plot.setXRange(bars.lowest, bars.highest, padding=0.02)
         self._plot.setYRange(0, max(1.0, float(heights.max())), padding=0.02)
         self._set_lines(ends)
-        self._set_marks(() if ends is not None else bars.borders)
+        self._set_marks(bars.borders if marks and ends is None else ())
 
     def _set_lines(self, ends: tuple[float, float] | None) -> None:
         import pyqtgraph

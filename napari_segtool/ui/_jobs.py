@@ -11,7 +11,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
-from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.progress import Evolution, Progress, Steps
 
 MakeSteps = Callable[[], Steps[Any]]
 
@@ -104,7 +104,7 @@ class Job(QObject):
             except StopIteration as end:
                 return "returned", end.value
             now = time.monotonic()
-            if now - last >= REPORT_EVERY_S or progress.fraction >= 1.0:
+            if now - last >= REPORT_EVERY_S or progress.fraction >= 1.0 or isinstance(progress, Evolution):  # those come seldom enough
                 last = now
                 self._post("progressed", progress)
         return "cancelled", None
@@ -148,6 +148,8 @@ class LatestJob(QObject):
 
     returned = Signal(object)
     failed = Signal(object)
+    progressed = Signal(object)
+    """`Progress` of the request that runs."""
     busy_changed = Signal(bool)
 
     def __init__(self, name: str = "preview", parent: QObject | None = None) -> None:
@@ -204,6 +206,7 @@ class LatestJob(QObject):
         assert make_steps is not None
         self._begun = time.monotonic()
         self._job = Job(make_steps, self.name)
+        self._job.progressed.connect(self._pass_on)
         self._job.returned.connect(self._deliver)
         self._job.failed.connect(self._report)
         self._job.finished.connect(self._end)
@@ -217,6 +220,10 @@ class LatestJob(QObject):
     def _lose_patience(self, job: weakref.ref[Job]) -> None:
         if self._job is not None and self._job is job() and self._waiting is not None:
             self._drop_running()
+
+    def _pass_on(self, progress: Progress) -> None:
+        if not self._stale:
+            self.progressed.emit(progress)
 
     def _deliver(self, value: Any) -> None:
         if not self._stale:

@@ -24,13 +24,24 @@ class LayerCombo(QComboBox):
         Says whether a layer is listed.
     nothing
         Text of an entry for no layer ("New labels"); without it there is no such entry.
+    title
+        Returns the text of a layer's entry; its name, where it is left out.
     """
 
     chosen = Signal(object)
     """The layer the user has just chosen, or ``None``."""
 
-    def __init__(self, viewer: Any, accepts: Callable[[Layer], bool], *, nothing: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        accepts: Callable[[Layer], bool],
+        *,
+        nothing: str = "",
+        title: Callable[[Layer], str] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
+        self._title = title or _name_of
         self._viewer, self._accepts, self._nothing = viewer, accepts, nothing
         self._listed: list[Layer | None] = []
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -52,6 +63,12 @@ class LayerCombo(QComboBox):
         with signals_blocked(self):
             self.setCurrentIndex(self._listed.index(layer) if layer in self._listed else -1)
 
+    def set_nothing(self, text: str) -> None:
+        """Change the entry for no layer; empty takes it out."""
+        if text != self._nothing:
+            self._nothing = text
+            self.fill()
+
     def fill(self) -> None:
         """List the layers anew; the choice stays if it still can."""
         before = self.layer()
@@ -61,8 +78,12 @@ class LayerCombo(QComboBox):
         with signals_blocked(self):
             self.clear()
             for layer in self._listed:
-                self.addItem(layer.name if layer is not None else self._nothing)
+                self.addItem(self._title(layer) if layer is not None else self._nothing)
             self.setCurrentIndex(self._listed.index(before) if before in self._listed else 0 if self._nothing else -1)
 
     def _activated(self, _: int) -> None:
         self.chosen.emit(self.layer())
+
+
+def _name_of(layer: Layer) -> str:
+    return layer.name

@@ -9,7 +9,7 @@ from napari.layers import Labels as LabelsLayer
 from napari.layers import Layer
 
 from napari_segtool.core.result import Prediction
-from napari_segtool.ui._bridge import META, add_image_overlay, add_labels, was_edited
+from napari_segtool.ui._bridge import META, add_image_overlay, add_labels, notes_of, was_edited
 from napari_segtool.ui._plane_layer import kept_selection, maps_over, plane_placement, remove_layer, show_plane_labels, show_plane_map
 from napari_segtool.ui._predict_steps import SliceReady, StackDone, plane_of
 
@@ -48,6 +48,7 @@ def _show_stack(viewer: Any, prediction: Prediction, like: Layer) -> tuple[str, 
             for index, name in enumerate(chances.class_names):
                 data = np.asarray(chances.data[index])
                 overlay = add_image_overlay(viewer, data, chances.axes[1:], like, f"{title} · P({name})", history=prediction.history)
+                notes_of(overlay).update({"probability_of": title, "class_index": index})
                 names.append(overlay.name)
         if prediction.uncertainty is not None:
             doubt = prediction.uncertainty

@@ -1,8 +1,7 @@
-"""What a method makes of the visible slice: worked out off the GUI thread, shown as a layer of that one slice."""
+"""What the visible slice will look like, shown as a layer of that one slice."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,78 +11,38 @@ from napari.layers import Labels as LabelsLayer
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 from numpy.typing import NDArray
 
-from napari_segtool.core.labels import OKABE_ITO, as_label_array
-from napari_segtool.core.planes import PlaneIndex, label_key, read_plane
-from napari_segtool.core.progress import Steps
-from napari_segtool.core.stack import Stack
+from napari_segtool.core.labels import OKABE_ITO
+from napari_segtool.core.planes import PlaneIndex
+from napari_segtool.ui._bars import Bars
 from napari_segtool.ui._bridge import META, class_colormap, notes_of, placement_of
 
-BINS = 128
-
-
-@dataclass(frozen=True, eq=False)
-class Bars:
-    """Histogram of one slice, on the scale of the whole stack.
-
-    Parameters
-    ----------
-    counts
-        Pixels in each bin.
-    lowest, highest
-        Smallest and largest grey value of the stack: the ends of the scale.
-    borders
-        Smallest grey value of each class but the darkest; empty where classes are not ranges of grey.
-    """
-
-    counts: NDArray[np.float64]
-    lowest: float
-    highest: float
-    borders: tuple[float, ...] = ()
+PALE = 0.4
+"""How much of its opacity a preview keeps while it is out of date."""
 
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """Labels of one slice, and the histogram where it was asked for."""
-
-    plane: NDArray[Any]
-    index: PlaneIndex
-    bars: Bars | None = None
-
-
-def preview_steps(stack: Stack, method: str, params: dict[str, Any], index: PlaneIndex, histogram: bool) -> Steps[Preview]:
-    """Work out the labels of one plane, learning from the whole stack what the method learns.
+    """What one slice will look like.
 
     Parameters
     ----------
-    histogram
-        Whether the bars are wanted too.
+    plane
+        Its labels, ``(Y, X)``; None where there are none, or they could not be made.
+    index
+        Which plane it is.
+    bars
+        Its histogram, where it was asked for.
+    filtered
+        The plane behind the filters, where it was asked for.
+    error
+        Why there are no labels.
     """
-    from napari_segtool import api
 
-    outcome = yield from api.segment_rule_steps(stack, method, **params)
-    if isinstance(outcome, np.ndarray):
-        plane = outcome[label_key(stack, index)]
-        plane = plane.T if stack.label_axes.index("Y") > stack.label_axes.index("X") else plane
-    else:
-        plane = outcome(read_plane(stack, index))
-    bars = (yield from _bars_steps(stack, index, plane)) if histogram else None
-    return Preview(as_label_array(plane), index, bars)
-
-
-def _bars_steps(stack: Stack, index: PlaneIndex, labels: NDArray[Any]) -> Steps[Bars]:
-    from napari_segtool.methods._grey import Grey
-    from napari_segtool.methods._histogram import stack_histogram_steps
-
-    grey = Grey.of(stack)
-    whole = yield from stack_histogram_steps(stack, grey)
-    plane = grey.read(stack, index)
-    finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-    highest = whole.highest if whole.highest > whole.lowest else whole.lowest + 1.0
-    counts, _ = np.histogram(finite, BINS, (whole.lowest, highest))
-    classes = [value for value in range(int(labels.max()) + 1) if labels.size and (labels == value).any()] if labels.max(initial=0) <= 16 else []
-    ranges = sorted((float(plane[labels == value].min()), float(plane[labels == value].max())) for value in classes)
-    apart = all(low[1] < high[0] for low, high in itertools.pairwise(ranges))
-    return Bars(counts.astype(np.float64), whole.lowest, highest, tuple(low for low, _ in ranges[1:]) if apart else ())
+    plane: NDArray[Any] | None
+    index: PlaneIndex
+    bars: Bars | None = None
+    filtered: NDArray[Any] | None = None
+    error: Exception | None = None
 
 
 class PreviewLayer:
@@ -93,14 +52,25 @@ class PreviewLayer:
         self._viewer = viewer
         self.layer: LabelsLayer | None = None
         self._placed: tuple[Any, ...] = ()
+        self._opacity: float | None = None
 
     @property
     def shown(self) -> bool:
         """True while the layer is in the viewer."""
         return self.layer is not None and self.layer in self._viewer.layers
 
+    def set_pale(self, on: bool) -> None:
+        """Show that what is seen is not what is asked for any more, or that it is again."""
+        if self.layer is None or on == (self._opacity is not None):
+            return
+        if on:
+            self._opacity, self.layer.opacity = self.layer.opacity, self.layer.opacity * PALE
+        else:
+            self.layer.opacity, self._opacity = self._opacity, None
+
     def show(self, preview: Preview, like: Image, axes: str) -> None:
         """Show the labels of one plane over ``like``, whose axes are ``axes``; the user's choice of layer is kept."""
+        assert preview.plane is not None
         letters = "".join(letter for i, letter in enumerate(axes.replace("S", "")) if letter != "C" or i > 0)
         plane = preview.plane.T if letters.index("Y") > letters.index("X") else preview.plane
         # Always 8 bit, colours repeating: cheap, and napari layers of 16 bit whose pixels have been replaced crash Mesa's software
@@ -131,7 +101,7 @@ class PreviewLayer:
 
     def remove(self) -> None:
         """Take the layer away."""
-        layer, self.layer = self.layer, None  # first, so that whoever hears of the removal knows it was ours
+        layer, self.layer, self._opacity = self.layer, None, None  # first, so that whoever hears of the removal knows it was ours
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 

@@ -27,7 +27,7 @@ class WorkingWidget(QWidget):
         Runs the work, and ends it with the viewer.
     """
 
-    action: ClassVar[str] = "Start"
+    action: str = "Start"
     """Text of the primary button; it reads Stop while work goes on."""
     action_help: ClassVar[str] = ""
 

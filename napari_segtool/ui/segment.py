@@ -2,105 +2,121 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from napari.layers import Image
+from napari.layers import Labels as LabelsLayer
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel
 
 from napari_segtool.core.errors import SegtoolError
-from napari_segtool.core.params import describe
-from napari_segtool.core.registry import METHODS, Entry
-from napari_segtool.core.result import Segmentation
-from napari_segtool.ui._bridge import add_labels
-from napari_segtool.ui._entry_combo import EntryCombo
+from napari_segtool.core.given import inputs_of
+from napari_segtool.core.planes import PlaneIndex, evolved_plane
+from napari_segtool.core.progress import Evolution, Progress
+from napari_segtool.core.registry import Entry
+from napari_segtool.ui._bars import Bars
+from napari_segtool.ui._facts import progress_text
 from napari_segtool.ui._form import ParamsForm
 from napari_segtool.ui._frame import order_focus
-from napari_segtool.ui._histogram import HistogramView
-from napari_segtool.ui._jobs import LatestJob
+from napari_segtool.ui._jobs import MakeSteps
+from napari_segtool.ui._live_preview import LivePreview
 from napari_segtool.ui._panel import Panel
-from napari_segtool.ui._preview import Bars, Preview, PreviewLayer, preview_steps
-from napari_segtool.ui._seeds import SeedControls, SeedLayer
+from napari_segtool.ui._preview import Preview
+from napari_segtool.ui._segment_result import Goal, Outcome, found_text, result_steps, show_new, write_into
+from napari_segtool.ui._segment_settings import SegmentSettings
+from napari_segtool.ui._segment_steps import Bench, Plan, preview_steps
+from napari_segtool.ui._threshold_lines import dragged, ends_of, finds_thresholds, shows_histogram
+from napari_segtool.ui._write_into import Written
 
-FAMILIES = ("threshold", "clustering", "edges", "regions")
 FOLLOW_S = 0.5
-"""A preview that takes no longer than this is shown while a slider moves on; the next one, of the newest settings, follows at once."""
-REMEMBER_AFTER_MS = 800
-WITH_HISTOGRAM = ("threshold", "clustering")
+"""A preview that takes no longer than this is shown while a slider moves on, marked as old; the next one, of the newest settings, follows at once."""
+_MARKED_MS = 200
 
 
 class SegmentPanel(Panel):
-    """Choose a method, see what it makes of the visible slice, and apply it to the stack."""
+    """Choose a method, see what it makes of the visible slice, and apply it to the stack.
+
+    Empty: the way to a picture. Not ready: the line under what is missing says how to mend it, and so does the button. Working: the preview is
+    marked while it is not that of the settings; methods that evolve are seen evolving. Done: what was found, in which layer, how to take it
+    back, and the way on. Failed: why, in plain words, and the picture behind the filters all the same.
+    """
 
     name = "segment"
     title = "Segment"
     action = "Apply to stack"
-    action_help = "Segment every slice with the settings above, into a labels layer."
+    action_help = "Segment with the settings above, into a labels layer."
 
     def build(self) -> None:
-        """Method chooser, histogram, seeds, form and preview switch."""
+        """Settings, and the preview switch."""
         remembered = self.recall()
-        self.chooser = EntryCombo(METHODS, FAMILIES, "Method")
-        self.chooser.choose(str(remembered.get("method", "otsu")))
-        self.chooser.chosen.connect(self._method_chosen)
-        self.histogram = HistogramView()
-        self.histogram.dragged.connect(self._line_dragged)
-        self.seeds = SeedLayer(self.viewer, self)
-        self.seeds.changed.connect(self._seeds_changed)
-        self.seed_controls = SeedControls(self.seeds)
-        self._place = QWidget()
-        self._forms: dict[str, ParamsForm] = {}
+        self.settings = SegmentSettings(self.session, remembered)
+        self.chooser = self.settings.chooser
         self.preview_switch = QCheckBox("Preview on the visible slice")
         self.preview_switch.setToolTip("Show at once what the settings do to the slice you see.")
         self.preview_switch.setChecked(bool(remembered.get("preview", True)))
-        self.preview_switch.clicked.connect(self._preview_switched)
-        self.body.addWidget(self.chooser)
-        self.body.addWidget(self.histogram)
-        self.body.addWidget(self.seed_controls)
-        self.body.addWidget(self._place)
-        self.body.addWidget(self.preview_switch)
-        self._preview_layer = PreviewLayer(self.viewer)
-        self._latest = LatestJob("preview", self)
-        self._latest.returned.connect(self._preview_ready)
-        self._latest.failed.connect(self._preview_failed)
-        self._paused = False
-        self._said_by_preview = False
-        self._patience_s = 0.0
+        self.following = QLabel()
+        self.following.setToolTip("While something stands here, the preview is not yet that of the settings above.")
+        row = QHBoxLayout()
+        row.addWidget(self.preview_switch)
+        row.addStretch(1)
+        row.addWidget(self.following)
+        self.body.addWidget(self.settings)
+        self.body.addLayout(row)
+        self.preview = LivePreview(self.viewer, self._request, self)
+        self._bench = Bench()
+        self._paused = self._said_by_preview = False
         self._bars: Bars | None = None
-        self._soon = QTimer(self)  # several changes of one moment make one request
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._ask)
-        self._remember_soon = QTimer(self)  # a slider that moves does not write a file at every step
-        self._remember_soon.setSingleShot(True)
-        self._remember_soon.timeout.connect(self._remember_forms)
+        self._written: list[Written] = []
+        self._calm_soon = QTimer(self)  # a mark that comes and goes with every move of a slider could not be read
+        self._calm_soon.setSingleShot(True)
+        self._calm_soon.setInterval(_MARKED_MS)
+        self._calm_soon.timeout.connect(self.following.clear)
+        self.settings.edited.connect(self._edited)
+        self.settings.changed.connect(self._settings_changed)
+        self.settings.method_chosen.connect(self._method_chosen)
+        self.settings.relaid.connect(self._order_focus)
+        self.settings.help_wanted.connect(self._go_to)
+        self.settings.show_filtered.clicked.connect(self._switched)
+        self.settings.histogram.dragged.connect(self._line_dragged)
+        self.preview_switch.clicked.connect(self._switched)
+        self.preview.ready.connect(self._preview_ready)
+        self.preview.failed.connect(self._preview_failed)
+        self.preview.behind_changed.connect(self._show_behind)
         self.viewer.layers.events.removed.connect(self._layer_removed)
-        self._show_form()
 
     # hooks of the frame
 
     def start(self) -> None:
-        """Apply the method to the whole stack."""
-        entry, image = self.chooser.entry(), self.image
-        if image is None or entry is None:
+        """Apply everything to the stack or the slice."""
+        image, settings = self.image, self.settings
+        if image is None:
             return self.missing("Open an image first.")
-        stack, values = self.session.stack(image), self._values(entry)
-        entry.params.build(**values)
-        if "seeds" in entry.traits and not self.seeds.text(stack):
-            return self.missing("There is no seed yet: click “Place seeds”, then in the picture.")
-        from napari_segtool import api
-
+        lacking = settings.lacking()
+        if lacking is not None:
+            text, panel = lacking
+            return self.missing(text, {f"Go to {panel.capitalize()}": self.go_to(panel)} if panel else {})
+        stack, entry, target = self.session.stack(image), settings.entry, settings.output.target
+        plan = settings.plan(stack, self.plane)
+        goal = None if target is None else Goal.of(target, settings.output.where, image)
         self._pause_preview()
         self._said_by_preview = False
-        self.run(partial(api.segment_steps, stack, entry.name, **values), partial(self._show_result, image, entry), entry.title)
+        self.run(partial(result_steps, stack, plan, goal), partial(self._show_result, image, entry, plan, goal), entry.title)
+        return None
 
     def image_changed(self, layer: Image | None) -> None:
         """Preview anew."""
-        self.seed_controls.follow(layer)
-        self._preview_layer.remove()
-        self.histogram.clear()
-        self._bars = None
+        self.preview.hide()
+        self._bars, self._bench = None, Bench()
+        self.settings.follow(layer)
         self._paused = False
+        self._show_action()
+        self._wish()
+
+    def labels_changed(self, layer: LabelsLayer | None) -> None:
+        """Start from the paint that is chosen elsewhere."""
+        self.settings.take_paint(layer)
         self._wish()
 
     def plane_changed(self) -> None:
@@ -113,180 +129,179 @@ class SegmentPanel(Panel):
 
     def became_hidden(self) -> None:
         """Take the preview away."""
-        self._hide_preview()
-        if self._remember_soon.isActive():
-            self._remember_soon.stop()
-            self._remember_forms()
+        self.preview.hide()
+        self._remember()
 
-    def _hide_preview(self) -> None:
-        self._latest.cancel()
-        self._soon.stop()
-        self._preview_layer.remove()
+    def reset_choices(self, event: Any = None) -> None:
+        """Fill the choosers again."""
+        super().reset_choices(event)
+        if not self._released:
+            self.settings.fill()
 
     def released(self) -> None:
         """Disconnect."""
         self.viewer.layers.events.removed.disconnect(self._layer_removed)
-        self.seeds.release()
+        self._written = []
+        self.settings.release()
+
+    def theme_changed(self, dark: bool, text_colour: str) -> None:
+        """Take colours that can be read."""
+        self.settings.set_theme(dark, text_colour)
+
+    def fail(self, error: BaseException, actions: Any = None, *, details: str = "") -> None:
+        """Say what went wrong; where paint is involved, offer the way to it."""
+        super().fail(error, actions or self._ways_out(error), details=details)
 
     # settings
 
     @property
     def form(self) -> ParamsForm:
         """The form of the method chosen."""
-        entry = self.chooser.entry()
-        assert entry is not None
-        if entry.name not in self._forms:
-            form = ParamsForm(entry.params, parent=self)
-            form.set_values(self.session.memory.recall(f"segment.{entry.name}"))
-            form.changed.connect(self._edited)
-            self._forms[entry.name] = form
-            self.body.insertWidget(self.body.indexOf(self._place), form)
-            order_focus(self)
-        return self._forms[entry.name]
+        return self.settings.form
 
-    def _show_form(self) -> None:
-        entry = self.chooser.entry()
-        if entry is None:
-            return
-        form = self.form
-        for other in self._forms.values():
-            other.setVisible(other is form)
-        self.histogram.setVisible(entry.family in WITH_HISTOGRAM)
-        self.seed_controls.setVisible("seeds" in entry.traits)
+    def choose(self, name: str, values: Mapping[str, Any] | None = None) -> None:
+        """Choose a method, with settings, as if the user had."""
+        self.settings.choose(name, values or {})
 
-    def _method_chosen(self, name: str) -> None:
-        self.remember(method=name)
-        self._show_form()
-        self._preview_layer.remove()
-        self._settings_changed()
+    def _method_chosen(self) -> None:
+        self.preview.labels.remove()
+        self._remember()
 
-    def _edited(self, _: str) -> None:
-        self._remember_soon.start(REMEMBER_AFTER_MS)
+    def _edited(self) -> None:
         self._settings_changed(FOLLOW_S)
+
+    def _switched(self, _: bool) -> None:
+        self._paused = False
+        self.preview.hide()
+        self._wish()
 
     def _settings_changed(self, patience_s: float = 0.0) -> None:
         self._paused = False
+        self._show_action()
         if self.state != "working":
             self.rest()
             self.message.clear()
         self._wish(patience_s)
 
-    def _remember_forms(self) -> None:
-        for name, form in self._forms.items():
-            points = {info.name for info in describe(form.params_class) if info.kind == "points"}
-            self.session.memory.remember(f"segment.{name}", {key: value for key, value in form.values().items() if key not in points})
+    def _remember(self) -> None:
+        self.remember(preview=self.preview_switch.isChecked(), **self.settings.record())
 
-    def _values(self, entry: Entry) -> dict[str, Any]:
-        values = self.form.values()
-        if self.image is not None:
-            for info in describe(entry.params):
-                if info.kind == "points":
-                    values[info.name] = self.seeds.text(self.session.stack(self.image))
-        return values
+    def _order_focus(self) -> None:
+        order_focus(self)
 
-    # threshold lines
+    def _show_action(self) -> None:
+        output = self.settings.output
+        self.action = "Apply" if output.scope.isHidden() else "Apply to this slice" if output.one_slice else "Apply to stack"
+        if self.state != "working":
+            self.button.setText(self.action)
 
-    def _ends(self, bars: Bars) -> tuple[float, float] | None:
-        values = self.form.values()
-        if "lower" not in values or "upper" not in values or values.get("grey_values") or values.get("per_slice"):
-            return None
-        span = bars.highest - bars.lowest
-        return bars.lowest + span * values["lower"] / 100, bars.lowest + span * values["upper"] / 100
+    def _ways_out(self, error: BaseException) -> dict[str, Any]:
+        painted = isinstance(error, SegtoolError) and "paint" in inputs_of(self.settings.entry)
+        return {"Go to Annotate": self.go_to("annotate")} if painted else {}
+
+    def _go_to(self, panel: str) -> None:
+        self.go_to(panel)()
 
     def _line_dragged(self, low: float, high: float) -> None:
-        if self._bars is None:
-            return
-        span = self._bars.highest - self._bars.lowest
-        self.form.set_values({"lower": 100 * (low - self._bars.lowest) / span, "upper": 100 * (high - self._bars.lowest) / span})
-        self._edited("lower")
-
-    # seeds
-
-    def _seeds_changed(self) -> None:
-        self._settings_changed()
+        if self._bars is not None:
+            self.form.set_values(dragged(self.settings.entry, self.form.values(), self._bars, low, high))
+            self.settings.forms.tell_edited()
 
     # preview
 
-    def _preview_switched(self, on: bool) -> None:
-        self.remember(preview=on)
-        self._paused = False
-        if on:
-            self._wish()
-        else:
-            self._hide_preview()
-
     def _pause_preview(self) -> None:
-        """Take the preview away until a setting is changed: the result of the whole stack lies there now."""
+        """Take the preview away until a setting is changed: the result lies there now."""
         self._paused = True
-        self._hide_preview()
+        self.preview.hide()
 
     def _wish(self, patience_s: float = 0.0) -> None:
-        """Ask for a preview at the end of this turn of the event loop; without patience, whatever is under way is out of date at once."""
-        wanted = self.preview_switch.isChecked() and not self._paused and self.in_view and self.image is not None
-        if wanted:
-            if not patience_s:
-                self._latest.cancel()
-            self._patience_s = patience_s
-            self._soon.start(0)
-
-    def _ask(self) -> None:
-        entry, image = self.chooser.entry(), self.image
-        if entry is None or image is None or not self.in_view:
-            return
-        try:
-            stack, values = self.session.stack(image), self._values(entry)
-            entry.params.build(**values)
-        except SegtoolError as error:
-            return self._preview_failed(error)
-        if "seeds" in entry.traits and not self.seeds.count():
-            self._preview_layer.remove()
-            return None
-        self._latest.submit(partial(preview_steps, stack, entry.name, values, self.plane, entry.family in WITH_HISTOGRAM), patience_s=self._patience_s)
+        wanted = self.preview_switch.isChecked() or self.settings.shows_filtered
+        if wanted and not self._paused and self.in_view and self.image is not None:
+            try:
+                axes = self.session.stack(self.image).axes
+            except SegtoolError as error:
+                return self._preview_failed(error)
+            self.preview.wish(self.image, axes, patience_s)
         return None
 
+    def _request(self) -> tuple[MakeSteps, PlaneIndex] | None:
+        image, settings = self.image, self.settings
+        if image is None or not self.in_view:
+            return None
+        stack, plane = self.session.stack(image), self.plane
+        able = self.preview_switch.isChecked() and settings.lacking() is None
+        if not able and not settings.shows_filtered:
+            return None
+        try:
+            plan = settings.plan(stack, plane) if able else settings.filters_alone(plane)
+        except SegtoolError as error:
+            self._preview_failed(error)
+            return None
+        wanted = {"histogram": shows_histogram(settings.entry), "filtered": settings.shows_filtered}
+        return partial(preview_steps, self._bench, stack, plan, plane, **wanted), plane
+
     def _preview_ready(self, preview: Preview) -> None:
-        if self.image is None or not self.in_view:
-            return
-        self._preview_layer.show(preview, self.image, self.session.stack(self.image).axes)
+        entry = self.settings.entry
         if preview.bars is not None:
             self._bars = preview.bars
-            self.histogram.show_bars(preview.bars, self._ends(preview.bars))
+            self.settings.histogram.show_bars(preview.bars, ends_of(entry, self.form.values(), preview.bars), marks=finds_thresholds(entry))
         if self._said_by_preview:
             self._said_by_preview = False
             self.message.clear()
 
     def _preview_failed(self, error: BaseException) -> None:
-        self._preview_layer.remove()
         if self.state == "working":
             return
         self._said_by_preview = True
         if isinstance(error, SegtoolError):
-            self.missing(str(error))
+            self.missing(str(error), self._ways_out(error))
         else:
             self.fail(error)
 
+    def _show_behind(self) -> None:
+        if self.preview.behind:
+            self._calm_soon.stop()
+            progress = self.preview.progress
+            self.following.setText((progress_text(progress, float("nan")) if progress is not None else "") or "following…")
+        else:
+            self._calm_soon.start()
+
+    def _job_progressed(self, progress: Progress) -> None:
+        super()._job_progressed(progress)
+        if self.job is None or not isinstance(progress, Evolution) or self.image is None or not self.in_view:
+            return
+        stack, place = self.session.stack(self.image), self.plane
+        seen = progress.labels if self.settings.output.one_slice else evolved_plane(progress, stack, place)
+        if seen is not None:
+            self.preview.show_evolution(seen if seen.ndim == 2 else seen[0], place, self.image, stack.axes)
+
     def _layer_removed(self, event: Any) -> None:
-        if self._preview_layer.layer is not None and event.value is self._preview_layer.layer:
-            self._preview_layer.layer = None
+        self._written = [one for one in self._written if one.layer is not event.value]
+        if self.preview.labels.layer is not None and event.value is self.preview.labels.layer:
+            self.preview.labels.layer = None
             self._paused = True  # the user took it away; it comes back with the next change of a setting
 
     # result
 
-    def _show_result(self, image: Image, entry: Entry, result: Segmentation) -> None:
+    def _show_result(self, image: Image, entry: Entry, plan: Plan, goal: Goal | None, outcome: Outcome) -> None:
+        self.preview.hide()
         if image not in self.viewer.layers:
             return self.missing("The image was closed meanwhile; the result was dropped.")
-        layer = add_labels(self.viewer, result, image, f"{image.name} · {entry.title}")
-        largest = int(layer.data.max(initial=0))
-        what = (
-            f"up to {largest} regions in a slice"
-            if entry.family == "edges"
-            else f"labels 1 to {largest}"
-            if entry.family == "regions"
-            else f"{largest + 1} classes"
-        )
-        self.done(f"Labels in layer “{layer.name}”: {what}.", self.links_to("export", "annotate", "train"))
+        largest = int(outcome.segmentation.data.max(initial=0))
+        words, links = found_text(entry, plan.then, largest), self.links_to("export", "annotate", "train")
+        written = write_into(goal, outcome) if goal is not None and goal.layer in self.viewer.layers else None
+        if written is not None:
+            self._written.append(written)
+            self.viewer.layers.selection.active = written.layer
+            self.done(f"{written.text} The result: {words}.", {"Undo": partial(self._undo, written), **links} if written.pixels else links)
+            return None
+        layer = show_new(self.viewer, outcome, image, entry, plan)
+        apology = "" if goal is None else f"“{goal.layer.name}” cannot take this result, so it has a layer of its own. "
+        self.done(f"{apology}Labels in layer “{layer.name}”: {words}.", links)
+        if not largest:
+            self.missing(f"{words.capitalize()} (layer “{layer.name}”).")
         return None
 
-    def theme_changed(self, dark: bool, text_colour: str) -> None:
-        """Draw the axis of the histogram in the colour of text."""
-        self.histogram.set_colour(text_colour)
+    def _undo(self, written: Written) -> None:
+        written.undo()
+        self.say(f"Taken back in layer “{written.layer.name}”.")

@@ -51,16 +51,13 @@ def slow(monkeypatch):
 
 
 def choose(panel, name, **values):
-    panel.chooser.choose(name)
-    panel._method_chosen(name)
-    panel.form.set_values(values)
-    panel._edited(next(iter(panel.form.fields)))
+    panel.choose(name, values)
 
 
 def settled(panel, qtbot):
-    qtbot.waitUntil(lambda: not panel._latest.busy and not panel._soon.isActive(), timeout=10000)
+    qtbot.waitUntil(lambda: not panel.preview.busy, timeout=10000)
     qtbot.wait(20)
-    return panel._preview_layer.layer
+    return panel.preview.labels.layer
 
 
 def test_the_preview_is_what_the_method_makes_of_the_visible_slice(workspace, qtbot, steps_image):
@@ -84,7 +81,7 @@ def test_the_preview_is_what_the_method_makes_of_the_visible_slice(workspace, qt
     np.testing.assert_array_equal(settled(panel, qtbot).data[0], api.segment(Stack(255 - data, "ZYX"), "otsu").data[2])
 
     workspace("annotate")
-    qtbot.waitUntil(lambda: panel._preview_layer.layer is None)
+    qtbot.waitUntil(lambda: panel.preview.labels.layer is None)
     assert [layer.name for layer in viewer.layers] == ["em"]
     workspace("segment")
     assert settled(panel, qtbot) is not None
@@ -106,7 +103,7 @@ def test_apply_makes_labels_that_lie_on_the_image_and_carry_their_recipe(workspa
     segmentation = segmentation_of(result)
     assert segmentation.spacing_um == pytest.approx((0.05, 0.004, 0.004))
     assert segmentation.history[0].name == "segment:otsu"
-    assert panel._preview_layer.layer is None  # the result lies there now
+    assert panel.preview.labels.layer is None  # the result lies there now
     assert "em · Otsu" in panel.message.plain
     assert "Export" in panel.message.offers
 
@@ -128,13 +125,13 @@ def test_previews_follow_a_slider_in_order_and_end_at_its_last_value(workspace, 
     choose(panel, "slow", value=1)
     settled(panel, qtbot)
     shown = []
-    show = panel._preview_layer.show
+    show = panel.preview.labels.show
 
     def noting_show(preview, like, axes):
         shown.append(int(preview.plane[0, 0]))
         show(preview, like, axes)
 
-    panel._preview_layer.show = noting_show
+    panel.preview.labels.show = noting_show
     slow.pause_s = 0.01
     for value in range(2, 80):
         panel.form.fields["value"].box.setValue(value)
@@ -155,7 +152,7 @@ def test_a_slow_answer_that_is_out_of_date_is_never_shown(workspace, qtbot, slow
     choose(panel, "slow", value=1)
     settled(panel, qtbot)
     answers = []
-    panel._latest.returned.connect(lambda preview: answers.append((int(preview.plane[0, 0]), preview.index)))
+    panel.preview.ready.connect(lambda preview: answers.append((int(preview.plane[0, 0]), preview.index)))
 
     slow.gate.clear()
     panel.form.fields["value"].box.setValue(80)
@@ -206,10 +203,10 @@ def test_the_lines_in_the_histogram_are_the_thresholds_and_can_be_dragged(worksp
     panel = workspace("segment")
     choose(panel, "threshold", lower=50.0, upper=100.0)
     settled(panel, qtbot)
-    qtbot.waitUntil(lambda: len(panel.histogram._lines) == 2, timeout=3000)
+    qtbot.waitUntil(lambda: len(panel.settings.histogram._lines) == 2, timeout=3000)
     low, high = float(data.min()), float(data.max())
-    assert panel.histogram.ends == pytest.approx(((low + high) / 2, high))
-    line = min(panel.histogram._lines, key=lambda one: one.value())
+    assert panel.settings.histogram.ends == pytest.approx(((low + high) / 2, high))
+    line = min(panel.settings.histogram._lines, key=lambda one: one.value())
     line.setValue(low + 0.25 * (high - low))
     line.sigDragged.emit(line)
     assert panel.form.values()["lower"] == pytest.approx(25.0, abs=0.1)
@@ -232,14 +229,14 @@ def test_regions_grow_from_clicked_seeds_with_the_label_of_each(workspace, qtbot
     assert panel.message.kind == "warning"
     assert "seed" in panel.message.plain
 
-    panel.seed_controls.place.click()
+    panel.settings.seed_controls.place.click()
     points = viewer.layers["em · seeds"]
     assert (points.mode, viewer.layers.selection.active) == ("add", points)
     points.add((1, 10, 10))
-    panel.seed_controls.label.setValue(2)
+    panel.settings.seed_controls.label.setValue(2)
     points.add((1, 10, 30))
-    assert panel.seeds.text(panel.session.stack(panel.image)) == "1,10,10:1; 1,10,30:2"
-    assert panel.seed_controls.said.text() == "2 seeds."
+    assert panel.settings.seeds.text(panel.session.stack(panel.image)) == "1,10,10:1; 1,10,30:2"
+    assert panel.settings.seed_controls.said.text() == "2 seeds."
     expected = np.zeros((30, 40))
     expected[5:15, 5:15] = 1
     expected[5:15, 25:35] = 2
@@ -250,8 +247,8 @@ def test_regions_grow_from_clicked_seeds_with_the_label_of_each(workspace, qtbot
     qtbot.waitUntil(lambda: panel.state == "done", timeout=5000)
     np.testing.assert_array_equal(viewer.layers["em · Region growing"].data[1], expected)
     assert viewer.layers["em · Region growing"].data[0].max() == 0
-    panel.seed_controls.clear_button.click()
-    assert panel.seeds.count() == 0
+    panel.settings.seed_controls.clear_button.click()
+    assert panel.settings.seeds.count() == 0
 
 
 def test_a_method_that_cannot_work_says_so_in_the_panel_and_not_in_a_console(workspace, qtbot):
