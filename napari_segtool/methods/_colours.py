@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ SAMPLE = 100_000
 """Pixels that clusters are learned from, spread evenly over the stack."""
 
 _MEMO = "colours"
+_BLOCK = 1 << 14
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 _STARTS, _START_SAMPLE = 4, 10_000
 _ROUNDS, _SETTLED = 100, 1e-5  # rounds at most, and the shift of the centres, as a part of the variance, that ends them
 
@@ -38,9 +41,12 @@ class Channels:
     smoothing_px: float = 0.0
 
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
-        """Return float32 ``(Y, X, C)``."""
+        """Return float32 ``(C, Y, X)``."""
         used = plane[:3] if self.colours else plane
-        return np.stack([smooth_plane(channel, self.smoothing_px, self.smoothing_px) for channel in used], axis=-1).astype(np.float32)
+        values = np.empty(used.shape, np.float32)
+        for target, channel in zip(values, used, strict=True):
+            target[...] = smooth_plane(channel, self.smoothing_px, self.smoothing_px) if self.smoothing_px else channel
+        return values
 
 
 def sample_steps(stack: Stack, channels: Channels, most: int = SAMPLE) -> Steps[NDArray[np.float32]]:
@@ -57,9 +63,9 @@ def sample_steps(stack: Stack, channels: Channels, most: int = SAMPLE) -> Steps[
     parts, offset = [], 0
     for done, index in enumerate(planes, start=1):
         values = channels(read_plane(stack, index))
-        flat = values.reshape(-1, values.shape[-1])
-        chosen = flat[offset::stride]
-        offset = (offset - len(flat)) % stride
+        flat = values.reshape(len(values), -1)
+        chosen = flat[:, offset::stride].T
+        offset = (offset - flat.shape[1]) % stride
         parts.append(chosen[np.isfinite(chosen).all(axis=1)])
         yield Progress(done, len(planes), "colours")
     sample = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
@@ -92,8 +98,7 @@ def cluster_centres(sample: NDArray[np.float32], clusters: int, seed: int) -> ND
     DataError
         If there are fewer different pixels than clusters.
     """
-    colours, counts = np.unique(sample, axis=0, return_counts=True)
-    points, weights = colours.astype(np.float64), counts.astype(np.float64)
+    points, weights = _merged(sample)
     if len(points) < clusters:
         raise DataError(f"The image holds {len(points)} different colours, but {clusters} clusters are wanted.", hint="Ask for fewer clusters.")
     generator = np.random.default_rng(seed)
@@ -112,6 +117,45 @@ def nearest(values: NDArray[Any], centres: NDArray[np.float64]) -> NDArray[np.in
     """Return the index of the nearest centre of each row of ``(pixel, channel)``; of equally near ones the first."""
     distances = (centres**2).sum(axis=1) - 2 * (values @ centres.T)
     return np.asarray(distances.argmin(axis=1))
+
+
+def best_scoring(values: NDArray[np.float32], scores: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.uint8]:
+    """Return which score is largest for each pixel, the first of equal ones; 0 where a channel has no value.
+
+    Parameters
+    ----------
+    values
+        Shape ``(channel, Y, X)``.
+    scores
+        Turns ``(channel, n)`` into ``(score, n)``.
+    """
+    flat = values.reshape(len(values), -1)
+    found = np.empty(flat.shape[1], np.uint8)
+    for start in range(0, flat.shape[1], _BLOCK):  # a block stays in the processor's cache
+        block = flat[:, start : start + _BLOCK]
+        known = np.isfinite(block).all(axis=0)
+        if not known.all():
+            block = np.where(known, block, np.float32(0))
+        first, *others = scores(block)
+        best = np.zeros(block.shape[1], np.uint8)
+        for number, score in enumerate(others, start=1):
+            best[score > first] = number
+            np.maximum(first, score, out=first)
+        found[start : start + _BLOCK] = best * known
+    return found.reshape(values.shape[1:])
+
+
+def _merged(sample: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Different rows, and how often each occurs; told apart by a number made of their bits, which sorts quickly."""
+    rows = np.ascontiguousarray(sample) + np.float32(0)  # there is a zero with a minus, which is no other value
+    marks = np.zeros(len(rows), np.uint64)
+    for channel in rows.view(np.uint32).reshape(rows.shape).T:
+        marks = (marks ^ channel) * _MIX
+    _, first, owner, counts = np.unique(marks, return_index=True, return_inverse=True, return_counts=True)
+    if np.array_equal(rows[first][owner], rows):
+        return rows[first].astype(np.float64), counts.astype(np.float64)
+    colours, counts = np.unique(rows, axis=0, return_counts=True)  # two rows got the same mark by chance
+    return colours.astype(np.float64), counts.astype(np.float64)
 
 
 def _spread_start(points: NDArray[np.float64], weights: NDArray[np.float64], clusters: int, generator: np.random.Generator) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ BINS = 65_536
 
 _MEMO, _KEPT = "histograms", 4
 _ROUNDING = 8
+_TURNS = 16  # changes of class up to which comparing is quicker than looking up
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +60,19 @@ class Histogram:
         """Return ``table[bin]`` for each pixel, and 0 where it is ``nan``."""
         import cv2
 
-        bins = self.bins(grey)
-        if bins.dtype == np.uint8 and table.dtype == np.uint8:
-            found: NDArray[Any] = cv2.LUT(bins, table[:256])
+        if grey.dtype == np.uint8 and table.dtype == np.uint8 and self.first == 0 and len(self.counts) > 255:
+            found: NDArray[Any] = cv2.LUT(grey, table[:256])
             return found
-        found = table[bins]
+        levels = self.levels()
+        turns = np.flatnonzero(np.diff(table[levels]))
+        if len(turns) > _TURNS:
+            found = table[self.bins(grey)]
+        else:  # in the middle of the gaps between values that occur, so that rounding cannot move a value across
+            cuts = self.first + self.step * (levels[turns] + levels[turns + 1]) / 2
+            found = np.full(grey.shape, table[levels[0]])
+            jumps = np.diff(table[levels])[turns]  # downwards too, by going round
+            for cut, jump in zip(cuts, jumps, strict=True):
+                found += (grey > (math.floor(cut) if grey.dtype.kind in "iu" else grey.dtype.type(cut))) * jump
         if grey.dtype.kind == "f":
             found[np.isnan(grey)] = 0
         return found
@@ -144,6 +154,9 @@ def _count(grey: NDArray[Any], lowest: float, step: float, bins: int) -> NDArray
     if grey.dtype.kind != "f" and step == 1.0:
         values = grey.ravel() if lowest == 0 else grey.ravel().astype(np.int64) - int(lowest)
     else:
-        finite = grey[np.isfinite(grey)].astype(np.float64)
-        values = np.rint((finite - lowest) / step).astype(np.int64)
+        finite = np.isfinite(grey)
+        places = (grey.ravel() if finite.all() else grey[finite]).astype(np.float64)
+        places -= lowest
+        places /= step
+        values = np.rint(places, out=places).astype(np.int32)
     return np.bincount(values, minlength=bins)

@@ -22,6 +22,7 @@ from napari_segtool.preprocess._smooth import float_plane
 from napari_segtool.preprocess._volumes import depth_axis, widths_px
 
 Plane = NDArray[np.float64]
+_BAND = 32
 _ROUNDING = 1e-6  # of half the range of grey values: where nothing stands out, rounding must not decide
 
 
@@ -148,9 +149,16 @@ class _Window:
         return _Sums(number, summed(cv2.boxFilter, values), summed(cv2.sqrBoxFilter, values))
 
     def objects(self, values: NDArray[Any], sums: _Sums) -> NDArray[np.uint8]:
-        number = np.maximum(sums.number, 1)  # where no value is near there is none here either, or it is infinite
-        around = Around(sums.total / number, sums.squares / number, self.half_range)
-        return np.asarray(values - around.mean - _ROUNDING * self.half_range > self.margin(around), np.uint8)
+        """Return 1 where a value stands out from what is around it."""
+        found = np.empty(values.shape, np.uint8)
+        for start in range(0, len(values), _BAND):  # a band of rows stays in the processor's cache
+            rows = slice(start, start + _BAND)
+            number = np.maximum(sums.number[rows], 1)  # where no value is near there is none here either, or it is infinite
+            around = Around(sums.total[rows] / number, sums.squares[rows] / number, self.half_range)
+            excess = values[rows] - around.mean
+            excess -= _ROUNDING * self.half_range
+            np.greater(excess, self.margin(around), out=found[rows].view(np.bool_))
+        return found
 
 
 def _covered(count: int, reach: int) -> Plane:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.progress import Progress, Steps
-from napari_segtool.methods._colours import cluster_centres, nearest
+from napari_segtool.methods._colours import best_scoring, cluster_centres, nearest
 from napari_segtool.methods._histogram import Histogram
 from napari_segtool.methods._partition import best_partition
 from napari_segtool.methods._thresholds import grid_places
@@ -21,7 +21,6 @@ GROUPS = 1024
 
 _GREY_ROUNDS, _GREY_SETTLED = 500, 1e-7  # rounds at most, and the gain in log-likelihood of a pixel that ends them
 _ROUNDS, _AT_ONCE, _SETTLED, _LEAST_VARIANCE = 200, 5, 1e-4, 1e-5  # of colours; the last in units of the variance of a channel
-_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +83,12 @@ def fit_grey(values: Values, counts: Values, count: int) -> GreyMixture:
     rounding = 1 / 12
     middle = float(np.average(values, weights=counts))
     values = values - middle
-    splits = best_partition(values, counts, count)
-    owner = np.searchsorted(splits, np.arange(len(values)), side="right")
-    weight = np.bincount(owner, counts)
-    means = np.bincount(owner, counts * values) / weight
-    variances = np.bincount(owner, counts * (values - means[owner]) ** 2) / weight + rounding
+    number, mean, square = _grouped(values, counts, count)
+    owner = np.searchsorted(best_partition(mean, number, count), np.arange(len(mean)), side="right")
+    weight = np.bincount(owner, number)
+    means = np.bincount(owner, number * mean) / weight
+    variances = np.maximum(np.bincount(owner, number * square) / weight - means**2, 0) + rounding
     mixture = GreyMixture(weight / weight.sum(), means, variances)
-    number, mean, square = _grouped(values, counts)
     before = -np.inf
     for _ in range(_GREY_ROUNDS):
         logs = mixture.log_densities(mean)
@@ -110,12 +108,15 @@ def fit_grey(values: Values, counts: Values, count: int) -> GreyMixture:
     return GreyMixture(mixture.shares[order], mixture.means[order] + middle, mixture.variances[order])
 
 
-def _grouped(values: Values, counts: Values) -> tuple[Values, Values, Values]:
-    """Join neighbouring values to at most `GROUPS`: their number, mean, and mean square."""
+def _grouped(values: Values, counts: Values, least: int) -> tuple[Values, Values, Values]:
+    """Join neighbouring values to at most `GROUPS`, and at least ``least``: their number, mean, and mean square."""
     width = -(-(values[-1] - values[0] + 1) // GROUPS)
-    groups = np.unique(((values - values[0]) // width).astype(np.int64), return_inverse=True)[1]
-    number: Values = np.bincount(groups, counts).astype(np.float64)
-    return number, np.bincount(groups, counts * values) / number, np.bincount(groups, counts * values**2) / number
+    if len(values) <= GROUPS or len(np.unique((values - values[0]) // width)) < least:
+        return counts, values, values**2
+    groups = ((values - values[0]) // width).astype(np.int64)
+    number, total, squares = (np.bincount(groups, counts * power) for power in (1.0, values, values**2))
+    filled = number > 0
+    return number[filled].astype(np.float64), total[filled] / number[filled], squares[filled] / number[filled]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ class ColourMixture:
     Parameters
     ----------
     to_units
-        Makes each component round: shape ``(channels, K · channels)``.
+        Makes each component round: shape ``(K · channels, channels)``.
     centres
         Means, made round the same way, shape ``(K, channels)``.
     logs
@@ -137,16 +138,16 @@ class ColourMixture:
     logs: NDArray[np.float32]
 
     def components(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return the most likely component of each pixel of ``(Y, X, channel)``; 0 where a channel has no value."""
-        flat = values.reshape(-1, values.shape[-1])
-        found = np.empty(len(flat), np.uint8)
-        for start in range(0, len(flat), _BLOCK):  # blocks stay in the processor's cache
-            block = flat[start : start + _BLOCK]
-            known = np.asarray(np.isfinite(block).all(axis=1))
-            round_ = (np.where(known[:, None], block, 0) @ self.to_units).reshape(len(block), *self.centres.shape) - self.centres
-            likely = (self.logs - 0.5 * np.einsum("nkc,nkc->nk", round_, round_)).argmax(axis=1)
-            found[start : start + _BLOCK] = np.where(known, likely, 0)
-        return found.reshape(values.shape[:-1])
+        """Return the most likely component of each pixel of ``(channel, Y, X)``; 0 where a channel has no value."""
+        count, channels = self.centres.shape
+
+        def scores(block: NDArray[np.float32]) -> NDArray[np.float32]:
+            distance = self.to_units @ block
+            distance -= self.centres.reshape(-1, 1)
+            np.multiply(distance, distance, out=distance)
+            return np.asarray(self.logs[:, None] - 0.5 * distance.reshape(count, channels, -1).sum(axis=1))
+
+        return best_scoring(values, scores)
 
 
 def fit_colours_steps(sample: NDArray[np.float32], count: int, seed: int) -> Steps[ColourMixture]:
@@ -202,5 +203,5 @@ def fit_colours_steps(sample: NDArray[np.float32], count: int, seed: int) -> Ste
     factors = model.precisions_cholesky_[order] / spread[:, None]
     centres = np.einsum("kc,kcd->kd", model.means_[order] * spread + middle, factors)
     logs = np.log(model.weights_[order]) + np.log(np.abs(np.linalg.det(model.precisions_cholesky_[order])))
-    joined = factors.transpose(1, 0, 2).reshape(len(spread), -1)
+    joined = factors.transpose(0, 2, 1).reshape(-1, len(spread))
     return ColourMixture(joined.astype(np.float32), centres.astype(np.float32), logs.astype(np.float32))

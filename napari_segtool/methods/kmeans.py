@@ -13,9 +13,11 @@ from napari_segtool.core.planes import PlaneRule
 from napari_segtool.core.progress import Steps, drain
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._colours import Channels, cluster_centres, nearest, sample_steps
+from napari_segtool.methods._colours import Channels, best_scoring, cluster_centres, sample_steps
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._levels import split_rule_steps
+
+_MEMO, _KEPT = "centres", 8
 
 
 class KMeansParams(Params):
@@ -71,26 +73,34 @@ def kmeans(stack: Stack, params: KMeansParams) -> Steps[PlaneRule]:
         def own_clusters(plane: NDArray[Any]) -> NDArray[Any]:
             alone = Stack(plane, "CYX") if not channels.colours else Stack(plane.transpose(1, 2, 0), "YXS")
             try:
-                centres = cluster_centres(drain(sample_steps(alone, channels)), params.clusters, params.seed)
+                centres = drain(_centres_steps(alone, channels, params))
             except DataError:
                 return np.zeros(plane.shape[1:], np.uint8)
             return _assign(channels(plane), centres)
 
         return own_clusters
 
-    sample = yield from sample_steps(stack, channels)
-    if not len(sample):
-        raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
-    centres = cluster_centres(sample, params.clusters, params.seed)
+    centres = yield from _centres_steps(stack, channels, params)
     return lambda plane: _assign(channels(plane), centres)
 
 
+def _centres_steps(stack: Stack, channels: Channels, params: KMeansParams) -> Steps[NDArray[np.float64]]:
+    """Cluster the colours of a stack, and remember the last few centres with it."""
+    kept: dict[tuple[Channels, int, int], NDArray[np.float64]] = stack.memo.setdefault(_MEMO, {})
+    key = (channels, params.clusters, params.seed)
+    if key not in kept:
+        sample = yield from sample_steps(stack, channels)
+        if not len(sample):
+            raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
+        centres = cluster_centres(sample, params.clusters, params.seed)
+        if len(kept) >= _KEPT:
+            kept.pop(next(iter(kept)))
+        kept[key] = centres
+    return kept[key]
+
+
 def _assign(values: NDArray[np.float32], centres: NDArray[np.float64]) -> NDArray[np.uint8]:
-    flat = values.reshape(-1, values.shape[-1])
-    unknown = np.flatnonzero(~np.isfinite(flat).all(axis=1))
-    if unknown.size:
-        flat = flat.copy()
-        flat[unknown] = 0
-    found = nearest(flat, centres).astype(np.uint8)
-    found[unknown] = 0
-    return found.reshape(values.shape[:-1])
+    middle = centres.mean(axis=0)
+    weights = (centres - middle).astype(np.float32)
+    half = 0.5 * (weights**2).sum(axis=1, keepdims=True)
+    return best_scoring(values, lambda block: weights @ (block - middle.astype(np.float32)[:, None]) - half)

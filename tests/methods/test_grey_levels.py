@@ -54,9 +54,19 @@ def test_no_other_split_of_a_histogram_is_better(data):
         ends = [0, *splits, len(values)]
         return sum(float((counts[a:b] * (values[a:b] - np.average(values[a:b], weights=counts[a:b])) ** 2).sum()) for a, b in itertools.pairwise(ends))
 
-    found = best_partition(values, counts, groups)
+    found = best_partition(values, counts, groups, blocks=data.draw(st.sampled_from([1, 2, 100])))
     assert len(found) == groups - 1
     assert cost(found) <= min(cost(splits) for splits in itertools.combinations(range(1, len(values)), groups - 1)) + 1e-6
+
+
+@pytest.mark.parametrize("groups", [3, 5, 9])
+def test_looking_at_blocks_first_does_not_change_the_split_of_a_long_histogram(groups):
+    generator = np.random.default_rng(groups)
+    for counts in (generator.integers(1, 50, 3000), np.bincount(generator.normal(900, 300, 20_000).astype(int).clip(0, 2500)) + 1):
+        counts[[0, -1]] = 8000  # black and saturated pixels
+        values = np.cumsum(generator.integers(1, 4, len(counts))).astype(float)
+        quick, thorough = (best_partition(values, counts.astype(float), groups, blocks=blocks) for blocks in (64, 10**6))
+        assert quick.tolist() == thorough.tolist()
 
 
 # -------------------------------------------------------------------- otsu
