@@ -44,7 +44,7 @@ class GeodesicContourParams(Params):
     params=GeodesicContourParams,
     family="contours",
     reference="Márquez-Neila, Baumela & Alvarez 2014, A morphological approach to curvature-based evolution of curves and surfaces, doi:10.1109/TPAMI.2013.106",
-    phantom="spots",
+    phantom="drawn",
     traits=("takes-labels",),
     aliases=("morphological-geodesic-active-contour", "gac", "geodesic-active-contour"),
 )

@@ -88,7 +88,12 @@ def given_for(entry: Entry, stack: Stack) -> Given:
             for axis, n in zip(stack.label_axes, stack.label_shape, strict=True)
         )
         paint[rows] = truth[rows] + 1
-    return Given(paint if "paint" in entry.traits else None, truth if "labels" in entry.traits else None)
+    return Given(paint if "paint" in entry.traits else None, truth if needs_labels(entry) else None)
+
+
+def needs_labels(entry: Entry) -> bool:
+    """Whether an entry has nothing to do without labels: it starts from them, or it is post-processing."""
+    return "labels" in entry.traits or entry.family == "refine"
 
 
 class Lazy:
@@ -170,7 +175,68 @@ def shaded_phantom() -> Phantom:
     return Phantom(Stack(noisy, "ZYX"), truth, {"smoothing_px": 0.7, "window_px": 35, "k": 0.1}, clean)
 
 
-PHANTOMS = {"levels": levels_phantom, "spots": spots_phantom, "shaded": shaded_phantom, "discs": discs_phantom, "impulse": impulse_phantom}
+def drawn_phantom() -> Phantom:
+    """The discs, and a rough shape drawn in each."""
+    discs = discs_phantom()
+    drawn = np.zeros(discs.truth.shape, np.uint8)
+    z, y, x = np.ogrid[:2, :120, :120]
+    for number in range(1, discs.truth.max() + 1):
+        places = np.argwhere(discs.truth == number)
+        (at, cy, cx), radius = places.mean(axis=0), np.sqrt(len(places) / np.pi)
+        drawn[(z == at) & ((y - cy - 1) ** 2 + 0.8 * (x - cx + 1) ** 2 < (0.85 * radius) ** 2)] = number
+    return Phantom(discs.stack, discs.truth, {"labels": drawn}, discs.clean)
+
+
+def two_discs() -> tuple[np.ndarray, np.ndarray]:
+    """Labels 1 and 2, a disc each in three slices, and their grey values."""
+    y, x = np.mgrid[:80, :112]
+    plane = 1 * ((y - 40) ** 2 + (x - 30) ** 2 <= 22**2) + 2 * ((y - 38) ** 2 + (x - 82) ** 2 <= 20**2)
+    truth = np.repeat(plane[None], 3, axis=0)
+    return truth, np.array([40.0, 110.0, 190.0])[truth]
+
+
+def refined(spoilt: np.ndarray) -> Phantom:
+    """A noisy picture of the two discs, and spoilt labels of them."""
+    truth, clean = two_discs()
+    noisy = np.clip(clean + np.random.default_rng(6).normal(0, 10, clean.shape), 0, 255).astype(np.uint8)
+    return Phantom(Stack(noisy, "ZYX"), truth, {"labels": spoilt.astype(np.uint8)}, clean)
+
+
+def crumbs_phantom() -> Phantom:
+    """Two discs, and crumbs of both labels strewn over the background."""
+    truth, _ = two_discs()
+    generator = np.random.default_rng(7)
+    crumbs = generator.integers(1, 3, truth.shape) * (generator.random(truth.shape) < 0.08)
+    return refined(np.where(truth == 0, crumbs, truth))
+
+
+def pinholes_phantom() -> Phantom:
+    """Two discs with holes in them."""
+    truth, _ = two_discs()
+    y, x = np.mgrid[:80, :112]
+    return refined(np.where((y % 8 < 3) & (x % 8 < 3) & (y > 25) & (y < 55), 0, truth))
+
+
+def cut_phantom() -> Phantom:
+    """Two discs, and pieces of both labels at the border of the picture."""
+    truth, _ = two_discs()
+    spoilt = truth.copy()
+    spoilt[:, :4, :60] = 1
+    spoilt[:, -4:, 30:] = 2
+    return refined(spoilt)
+
+
+PHANTOMS = {
+    "levels": levels_phantom,
+    "spots": spots_phantom,
+    "shaded": shaded_phantom,
+    "discs": discs_phantom,
+    "drawn": drawn_phantom,
+    "crumbs": crumbs_phantom,
+    "pinholes": pinholes_phantom,
+    "cut": cut_phantom,
+    "impulse": impulse_phantom,
+}
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:

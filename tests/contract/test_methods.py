@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from napari_segtool.api import segment, segment_rule_steps, segment_steps
 from napari_segtool.core.errors import DataError, ParameterError, SegtoolError
+from napari_segtool.core.given import inputs_of
 from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.params import describe
 from napari_segtool.core.planes import AnyRule, apply_rule, label_key, plane_indices
 from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import METHODS, Entry
 from napari_segtool.core.stack import Stack
-from tests.contract.pictures import PHANTOMS, USUAL, Lazy, dice, given_for, scene, settings_for, stack_of, usual
+from tests.contract.pictures import PHANTOMS, USUAL, Lazy, dice, given_for, needs_labels, scene, settings_for, stack_of, usual
 
 pytestmark = pytest.mark.parametrize("entry", list(METHODS), ids=lambda entry: entry.name)
 
@@ -89,6 +90,8 @@ def test_an_empty_picture_is_refused(entry):
 def test_a_constant_picture_is_one_region_or_refused_with_a_reason(entry, dtype):
     stack = Stack(np.full((2, 9, 9), 7, dtype), "ZYX")
     through = {"grow_in": "volume"} if "grow_in" in entry.params.model_fields else {}
+    if needs_labels(entry):
+        through["labels"] = np.full((2, 9, 9), 7, np.uint8)
     found = labels_or_refusal(entry, stack, **through)
     if isinstance(found, SegtoolError):
         assert isinstance(found, DataError)
@@ -116,6 +119,9 @@ def test_pixels_without_a_value_become_0_and_do_not_change_the_others(entry):
     holes[0, 20, 30] = np.inf
     holes[0, 21, 2] = -np.inf
     labels = labels_of(entry, replace(stack, data=holes, memo={}))
+    if "ignores-image" in entry.traits:
+        assert np.array_equal(labels, labels_of(entry, stack))
+        return
     assert not labels[:, 2:4, 3:6].any()
     untouched = np.ones(labels.shape, bool)
     untouched[:, :14, :20] = False  # smoothing and edges near the holes may differ
@@ -124,6 +130,9 @@ def test_pixels_without_a_value_become_0_and_do_not_change_the_others(entry):
 
 
 def test_a_picture_without_any_value_is_refused(entry):
+    if "ignores-image" in entry.traits:
+        assert entry.family == "refine"
+        return
     with pytest.raises((DataError, ParameterError)):
         labels_of(entry, Stack(np.full((2, 6, 6), np.nan, np.float32), "ZYX"))
 
@@ -185,9 +194,14 @@ def test_progress_never_runs_back_within_a_stage_and_ends_full(entry):
 
 def test_it_finds_what_is_in_its_phantom(entry):
     phantom = PHANTOMS[entry.phantom]()
-    names = {field.name for field in describe(entry.params)}
+    names = {field.name for field in describe(entry.params)} | set(inputs_of(entry))
     labels = labels_of(entry, phantom.stack, **{key: value for key, value in phantom.settings.items() if key in names})
-    if entry.phantom == "discs":
+    if entry.family == "refine":
+        for number in (1, 2):
+            assert dice(phantom.settings["labels"] == number, phantom.truth == number) < 0.94
+            assert dice(labels == number, phantom.truth == number) > 0.95
+        return
+    if entry.phantom in ("discs", "drawn"):
         for number in range(1, phantom.truth.max() + 1):
             plane = int(np.argwhere(phantom.truth == number)[0][0])
             disc = phantom.truth[plane] == number
