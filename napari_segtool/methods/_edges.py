@@ -42,37 +42,48 @@ def enclosed_regions(lines: Mask, *, gap_px: int, smallest_px: int, cut_regions:
     if reach:
         y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
         thick = cv2.dilate(thick, (y * y + x * x <= reach * reach).astype(np.uint8))
-    numbered = cv2.connectedComponents((thick == 0).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)[1]
-    grown = _grown_to_lines(numbered.astype(np.float32), lines, 2 * reach).astype(np.int32)
-    areas = np.bincount(grown.ravel())
+    count, numbered = cv2.connectedComponents((thick == 0).view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    narrow = np.uint16 if count < np.iinfo(np.uint16).max else np.float32  # what OpenCV grows and shrinks, the narrower the quicker
+    grown = _grown_to_lines(numbered.astype(narrow), lines, 2 * reach)
+    places = grown if narrow == np.uint16 else grown.astype(np.int32)
+    areas = np.bincount(places.ravel(), minlength=count)
     kept = areas >= smallest_px
     kept[0] = False
     if not cut_regions:
-        kept[np.concatenate([grown[0], grown[-1], grown[:, 0], grown[:, -1]])] = False
-    regions = (np.cumsum(kept) * kept)[grown].astype(np.float32)
-    return _joined_by_lines(regions, grown == 0).astype(smallest_dtype(int(kept.sum())))
+        kept[np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]])] = False
+    regions = (np.cumsum(kept) * kept).astype(narrow).take(places)
+    return _joined_by_lines(regions, places == 0).astype(smallest_dtype(int(kept.sum())))
 
 
-def _grown_to_lines(regions: NDArray[np.float32], lines: Mask, steps: int) -> NDArray[np.float32]:
-    """Let regions grow by 4-neighbours, which cannot pass an 8-connected line, over what is no line."""
+def _grown_to_lines(regions: NDArray[Any], lines: Mask, steps: int) -> NDArray[Any]:
+    """Let regions grow by 4-neighbours, which cannot pass an 8-connected line, over what is no line; in place."""
     import cv2
 
-    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     for _ in range(steps):
         free = (regions == 0) & ~lines
         if not free.any():
             break
-        regions = np.where(free, cv2.dilate(regions, cross, borderType=cv2.BORDER_CONSTANT, borderValue=0), regions)
+        cv2.copyTo(_beside(regions), free.view(np.uint8), regions)
     return regions
 
 
-def _joined_by_lines(regions: NDArray[np.float32], line: Mask) -> NDArray[np.float32]:
-    """Give each line pixel to the one region among its eight neighbours, if there is only one and it shares a side."""
+def _joined_by_lines(regions: NDArray[Any], line: Mask) -> NDArray[Any]:
+    """Give each line pixel to the one region among its eight neighbours, if there is only one and it shares a side; in place."""
     import cv2
 
-    square, cross = np.ones((3, 3), np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    beside = cv2.dilate(regions, cross, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    square = np.ones((3, 3), np.uint8)
+    nothing = regions.dtype.type(regions.max(initial=0) + 1)
+    beside = _beside(regions)
     largest = cv2.dilate(regions, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    nothing = np.float32(regions.max(initial=0) + 1)
-    least = cv2.erode(np.where(regions > 0, regions, nothing), square, borderType=cv2.BORDER_CONSTANT, borderValue=float(nothing))
-    return np.where(line & (beside > 0) & (largest == least), beside, regions)
+    least = cv2.erode(regions + (regions == 0) * nothing, square, borderType=cv2.BORDER_CONSTANT, borderValue=float(nothing))
+    cv2.copyTo(beside, (line & (beside > 0) & (largest == least)).view(np.uint8), regions)
+    return regions
+
+
+def _beside(regions: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest number among each pixel and its four neighbours."""
+    import cv2
+
+    across, down = (cv2.dilate(regions, np.ones(shape, np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0) for shape in ((1, 3), (3, 1)))
+    larger: NDArray[Any] = cv2.max(across, down)
+    return larger
