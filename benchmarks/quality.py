@@ -8,7 +8,7 @@ Tasks
 isbi-dense
     ISBI 2012 EM: dense masks of slices 0–14, scored on slices 15–19 by V_Rand of the challenge.
 isbi-paint
-    The same stack, from strokes on slices 2, 7 and 12: at most 1 % of their pixels, brushes 3 to 5 px wide.
+    The same stack, from strokes on slices 2, 7 and 12 (``annotate.strokes.simulated_strokes``): at most 1 % of their pixels.
 speed
     Steps of the engine against those of a plain loop (float32, the usual memory layout, batches made in between), in turn.
 usgra
@@ -31,6 +31,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import tifffile
 
+from napari_segtool.annotate.strokes import simulated_strokes
 from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import LEARNERS, NETWORKS
@@ -45,42 +46,6 @@ def read(folder: str) -> tuple[np.ndarray, np.ndarray]:
     return tifffile.imread(DATA / folder / "image.tif"), tifffile.imread(DATA / folder / "labels.tif")
 
 
-def strokes(truth: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Paint a plane ``(Y, X)`` of class indices as a careful person would.
-
-    Strokes 3 to 5 px wide and 12 to 35 px long run along the middle of objects and never leave them; every class gets the same share of the paint.
-    """
-    import cv2
-
-    rng = np.random.default_rng(seed)
-    paint = np.zeros(truth.shape, np.uint8)
-    classes = np.unique(truth)
-    for index in classes:
-        inside = (truth == index).astype(np.uint8)
-        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-        budget = share * truth.size / len(classes)
-        starts = np.argwhere(depth >= min(1.5, depth.max()))
-        while (paint == index + 1).sum() < 0.93 * budget:
-            radius = int(rng.integers(3, 6))
-            at, angle = starts[rng.integers(len(starts))].astype(float), rng.uniform(0, 2 * np.pi)
-            mark = np.zeros(truth.shape, np.uint8)
-            for _ in range(int(rng.integers(5, 15))):
-                turns = angle + np.linspace(-0.7, 0.7, 7) + rng.normal(0, 0.05)
-                ahead = at[:, None] + 2.5 * np.stack([np.sin(turns), np.cos(turns)])
-                rows, columns = np.clip(ahead.round().astype(int), 0, np.array(truth.shape)[:, None] - 1)
-                score = np.minimum(depth[rows, columns], 6) + 0.3 * rng.random(7) - 0.3 * np.abs(np.linspace(-0.7, 0.7, 7))
-                choice = int(score.argmax())
-                if depth[rows[choice], columns[choice]] < 1:
-                    break
-                new = np.array([rows[choice], columns[choice]], float)
-                cv2.line(mark, (int(at[1]), int(at[0])), (int(new[1]), int(new[0])), 1, radius)
-                at, angle = new, turns[choice]
-            mark &= inside
-            if (paint == index + 1).sum() + mark.sum() <= budget:
-                paint[mark > 0] = index + 1
-    return paint
-
-
 def task_data(task: str) -> tuple[Stack, Labels | Paint, np.ndarray, np.ndarray]:
     """What to train on, and the images and truth to score on."""
     if task == "usgra":
@@ -93,9 +58,7 @@ def task_data(task: str) -> tuple[Stack, Labels | Paint, np.ndarray, np.ndarray]
     stack = Stack(image[:15], "ZYX", (0.05, 0.004, 0.004), "isbi")
     if task == "isbi-dense":
         return stack, Labels(labels[:15], "ZYX"), image[15:], labels[15:]
-    paint = np.zeros(labels[:15].shape, np.uint8)
-    for plane in (2, 7, 12):
-        paint[plane] = strokes((labels[plane] > 0).astype(np.uint8), 0.01, seed=plane)
+    paint = simulated_strokes((labels[:15] > 0).astype(np.uint8), (2, 7, 12), fraction=0.01, seed=0)
     return stack, Paint(paint, "ZYX", ("membrane", "cell")), image[15:], labels[15:]
 
 
