@@ -16,6 +16,7 @@ from napari_segtool.ui._chips import Chips
 from napari_segtool.ui._class_table import ClassTable
 from napari_segtool.ui._frame import wrapping
 from napari_segtool.ui._panel import Panel
+from napari_segtool.ui._superpixels import SuperpixelBrush
 from napari_segtool.ui._tools import PaintTools
 
 FIRST_CLASSES = ("object", "background")
@@ -52,6 +53,7 @@ class AnnotatePanel(Panel):
         under.addWidget(self.remove_button)
         under.addStretch(1)
         self.tools = PaintTools()
+        self.superpixels = SuperpixelBrush(self.session)
         self.chips = Chips("Slices painted (click to go there):", "Slices painted: none yet.")
         self.chips.clicked.connect(self._go_to_plane)
         self.not_labelled = QRadioButton("not labelled")
@@ -75,6 +77,7 @@ class AnnotatePanel(Panel):
         inside.addWidget(self.table)
         inside.addLayout(under)
         inside.addWidget(self.tools)
+        inside.addWidget(self.superpixels)
         inside.addWidget(self.hint)
         inside.addWidget(self.chips)
         inside.addLayout(switch)
@@ -99,7 +102,20 @@ class AnnotatePanel(Panel):
 
     def image_changed(self, layer: Image | None) -> None:
         """Say whether there is something to paint on."""
+        self.superpixels.follow(layer, self.labels)
         self._show_hint()
+
+    def plane_changed(self) -> None:
+        """Superpixels are those of the slice in view."""
+        self.superpixels.plane_changed()
+
+    def became_visible(self) -> None:
+        """Let superpixels be painted, if that was switched on."""
+        self.superpixels.set_in_view(True)
+
+    def became_hidden(self) -> None:
+        """Leave an ordinary brush behind."""
+        self.superpixels.set_in_view(False)
 
     def labels_changed(self, layer: LabelsLayer | None) -> None:
         """Show the classes and tools of the paint layer."""
@@ -108,6 +124,7 @@ class AnnotatePanel(Panel):
         self._painted = layer
         self._working_part.setVisible(layer is not None)
         self.tools.follow(layer)
+        self.superpixels.follow(self.image, layer)
         if layer is None:
             return
         layer.events.selected_label.connect(self._class_selected)
@@ -126,6 +143,7 @@ class AnnotatePanel(Panel):
         """Let go of the layer."""
         self.session.paint.changed.disconnect(self._counted)
         self.tools.follow(None)
+        self.superpixels.release()
         if self._painted is not None:
             self._painted.events.selected_label.disconnect(self._class_selected)
             self._painted = None
