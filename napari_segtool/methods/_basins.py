@@ -1,0 +1,341 @@
+"""Watersheds: which way water runs on a surface, where it gathers, and over which passes basins overflow."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.methods._components import PART, components_steps, within
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """The lowest pass between each two basins that touch.
+
+    Parameters
+    ----------
+    first, second
+        Numbers of the basins, ``first < second``.
+    height
+        Height of the pass.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    height: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Basins:
+    """The catchment basins of a surface: from every pixel in one, water runs to the same minimum.
+
+    Parameters
+    ----------
+    labels
+        uint32, shape of the surface: basins from 1, 0 where nothing runs.
+    bottom
+        Height of each minimum, index 0 unused.
+    place
+        Flat index of the first pixel of each minimum, index 0 unused.
+    """
+
+    labels: NDArray[np.uint32]
+    bottom: NDArray[np.float64]
+    place: NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """Number of basins."""
+        return len(self.bottom) - 1
+
+
+def basins_steps(
+    surface: NDArray[np.float32], inside: NDArray[np.bool_], marks: NDArray[Any] | None = None, walls: NDArray[Any] | None = None
+) -> Generator[float, None, Basins]:
+    """Let water run downhill from every pixel to its lowest face neighbour.
+
+    On a plateau water runs to the nearest place where it falls; a plateau from which it falls nowhere is a minimum.
+
+    Parameters
+    ----------
+    surface
+        Heights, float32, shape ``(Y, X)`` or ``(Z, Y, X)``.
+    inside
+        Where water runs at all.
+    marks
+        Whole numbers: connected pixels of one mark above 0 are made a hole, a minimum deeper than any other.
+    walls
+        Whole numbers: no water runs between pixels of different numbers.
+
+    Returns
+    -------
+    Basins
+        Numbered in the order of their minima.
+
+    References
+    ----------
+    .. [1] Meyer 1994, Topographic distance and watershed lines, doi:10.1016/0165-1684(94)90060-4
+    """
+    heights = np.where(inside, surface, np.float32(np.inf))
+    if marks is not None:
+        heights[(marks > 0) & inside] = -np.inf
+    index = np.int32 if heights.size < 2**31 else np.int64
+    downhill = np.empty(heights.shape, index)
+    rows = max(1, PART // max(1, heights[:1].size))
+    for start in range(0, len(heights), rows):
+        downhill[start : start + rows] = _downhill(heights, walls, start, min(len(heights), start + rows), index)
+        yield 0.4 * min(1.0, (start + rows) / len(heights))
+    flat = downhill == np.arange(heights.size, dtype=index).reshape(heights.shape)
+    flat &= inside
+    kinds: NDArray[Any] = flat.view(np.uint8)
+    if marks is not None or walls is not None:
+        kinds = np.where(flat, 1 + (0 if walls is None else walls.astype(np.int64)), 0)
+        if marks is not None:
+            kinds += np.where(flat, marks.astype(np.int64), 0) * (int(kinds.max(initial=0)) + 1)
+    minima = yield from within(components_steps(kinds), 0.4, 0.6)
+    yield from _drained(heights, downhill, flat, minima, walls, rows)
+    flow, bottoms = downhill.reshape(-1), minima.reshape(-1)
+    places = np.flatnonzero(bottoms)
+    numbers, first = np.unique(bottoms[places], return_index=True)
+    number = np.zeros(int(numbers.max(initial=0)) + 1, np.uint32)
+    number[numbers] = np.arange(1, len(numbers) + 1)
+    size = rows * heights[:1].size
+    for start in range(0, flow.size, size):  # in place: what was followed before shortens the rest
+        part = flow[start : start + size]
+        while True:
+            further = flow[part]
+            if np.array_equal(further, part):
+                break
+            part[...] = further
+        yield 0.6 + 0.4 * min(1.0, (start + size) / flow.size)
+    labels = np.empty(heights.shape, np.uint32)
+    filled = labels.reshape(-1)
+    for start in range(0, flow.size, size):
+        filled[start : start + size] = number[bottoms[flow[start : start + size]]] * inside.reshape(-1)[start : start + size]
+        yield 1.0
+    where = places[first]
+    heights_there = heights.reshape(-1)[where].astype(np.float64)
+    return Basins(labels, np.concatenate([[np.inf], heights_there]), np.concatenate([[-1], where]).astype(np.int64))
+
+
+def _downhill(heights: NDArray[np.float32], walls: NDArray[Any] | None, start: int, stop: int, index: Any) -> NDArray[Any]:
+    """Return for the pixels of some rows or slices the flat index of the lowest of themselves and their face neighbours."""
+    low = heights[start:stop].copy()
+    offset = np.zeros(low.shape, index)
+    strides = np.array(heights.strides) // heights.itemsize
+    for axis in range(heights.ndim):
+        for way in (-1, 1):
+            own = [slice(None)] * heights.ndim
+            other: list[slice] = [slice(start, stop), *[slice(None)] * (heights.ndim - 1)]
+            if axis == 0:
+                first, last = max(start, -way if way < 0 else 0), min(stop, len(heights) - max(0, way))
+                own[0], other[0] = slice(first - start, last - start), slice(first + way, last + way)
+            else:
+                own[axis] = slice(1, None) if way < 0 else slice(None, -1)
+                other[axis] = slice(None, -1) if way < 0 else slice(1, None)
+            neighbour, here = heights[tuple(other)], low[tuple(own)]
+            lower = neighbour < here
+            if walls is not None:
+                lower &= walls[tuple(other)] == walls[start:stop][tuple(own)]
+            np.copyto(here, neighbour, where=lower)
+            np.copyto(offset[tuple(own)], index(way * strides[axis]), where=lower)
+    first_index = start * heights[:1].size
+    offset += np.arange(first_index, first_index + offset.size, dtype=index).reshape(offset.shape)
+    return offset
+
+
+def _drained(
+    heights: NDArray[np.float32],
+    downhill: NDArray[Any],
+    flat: NDArray[np.bool_],
+    minima: NDArray[np.uint32],
+    walls: NDArray[Any] | None,
+    rows: int,
+) -> Generator[float, None, None]:
+    """Let plateaus that fall somewhere run there; they leave ``minima``, and ``downhill`` is set for them."""
+    falls = np.zeros(int(minima.max(initial=0)) + 1, bool)
+    for start in range(0, len(heights), rows):
+        part = slice(start, start + rows + 1)
+        for axis in range(heights.ndim):
+            for here, there in (_sides(heights.ndim, axis), _sides(heights.ndim, axis)[::-1]):
+                met = flat[part][here] & ~flat[part][there]
+                met &= heights[part][here] == heights[part][there]
+                if walls is not None:
+                    met &= walls[part][here] == walls[part][there]
+                falls[minima[part][here][met]] = True
+        yield 0.6
+    falls[0] = False
+    if not falls.any():
+        return
+    flow, level, bottoms = downhill.reshape(-1), heights.reshape(-1), minima.reshape(-1)
+    waiting = np.flatnonzero(falls[bottoms])
+    bottoms[waiting] = 0
+    runs, kinds = ~flat.reshape(-1), None if walls is None else walls.reshape(-1)
+    strides = np.array(heights.strides) // heights.itemsize
+    while waiting.size:
+        where = np.unravel_index(waiting, heights.shape)
+        target = np.full(waiting.size, -1, np.int64)
+        for axis in range(heights.ndim):
+            for way in (-1, 1):
+                at = where[axis] + way
+                valid = (at >= 0) & (at < heights.shape[axis]) & (target < 0)
+                beside = np.where(valid, waiting + way * int(strides[axis]), waiting)
+                valid &= runs[beside] & (level[beside] == level[waiting])
+                if kinds is not None:
+                    valid &= kinds[beside] == kinds[waiting]
+                target[valid] = beside[valid]
+        settled = target >= 0
+        flow[waiting[settled]] = target[settled]
+        runs[waiting[settled]] = True
+        waiting = waiting[~settled]
+        yield 0.6
+
+
+def passes_steps(surface: NDArray[np.float32], labels: NDArray[np.uint32], walls: NDArray[Any] | None = None) -> Generator[float, None, Edges]:
+    """Find the lowest pass between each two basins: the least, over pairs of face neighbours, of the higher of both; none leads through ``walls``."""
+    count = int(labels.max(initial=0)) + 1
+    keys, heights = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    rows = max(1, PART // max(1, labels[:1].size))
+    for start in range(0, len(labels), rows):
+        part = slice(start, start + rows + 1)
+        for axis in range(labels.ndim):
+            low, high = _sides(labels.ndim, axis)
+            one, other = labels[part][low], labels[part][high]
+            apart = (one != other) & (one > 0) & (other > 0)
+            if walls is not None:
+                apart &= walls[part][low] == walls[part][high]
+            met = np.flatnonzero(apart)
+            a, b = one.reshape(-1)[met].astype(np.int64), other.reshape(-1)[met].astype(np.int64)
+            keys.append(np.minimum(a, b) * count + np.maximum(a, b))
+            heights.append(np.maximum(surface[part][low].reshape(-1)[met], surface[part][high].reshape(-1)[met]))
+        if len(keys) > 3:
+            key, height = _lowest(np.concatenate(keys), np.concatenate(heights))
+            keys, heights = [key], [height]
+        yield min(1.0, (start + rows) / len(labels))
+    key, height = _lowest(np.concatenate(keys), np.concatenate(heights))
+    return Edges(key // count, key % count, height.astype(np.float64))
+
+
+def _lowest(keys: NDArray[np.int64], heights: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    order = np.argsort(heights, kind="stable")
+    order = order[np.argsort(keys[order], kind="stable")]
+    keys, heights = keys[order], heights[order]
+    first = np.ones(len(keys), bool)
+    first[1:] = keys[1:] != keys[:-1]
+    return keys[first], heights[first]
+
+
+def deep_enough(basins: Basins, edges: Edges, least: float | NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which minima are at least ``least`` deep: what water must rise there before it finds a deeper place.
+
+    The deepest minimum of each connected part is always deep enough.
+
+    Parameters
+    ----------
+    basins, edges
+        Basins and the passes between them.
+    least
+        One depth for all, or one for each basin (index 0 unused).
+
+    Returns
+    -------
+    ndarray
+        bool, one for each basin, index 0 False.
+    """
+    kept = np.ones(basins.count + 1, bool)
+    kept[0] = False
+    wanted = np.broadcast_to(least, kept.shape).tolist()
+    if max(wanted) <= 0 or not len(edges.height):
+        return kept
+    tree = _spanning_tree(basins.count, edges.first, edges.second, np.argsort(np.argsort(edges.height, kind="stable"), kind="stable") + 1)
+    first, second, rank = tree
+    height = np.sort(edges.height)[rank - 1].tolist()
+    lowest: list[int] = list(range(basins.count + 1))  # the deepest minimum that is reached below the height so far, by union-find
+    bottom = basins.bottom.tolist()
+
+    def root(basin: int) -> int:
+        while lowest[basin] != basin:
+            lowest[basin] = lowest[lowest[basin]]
+            basin = lowest[basin]
+        return basin
+
+    for one, other, level in zip(first.tolist(), second.tolist(), height, strict=True):
+        deeper, shallower = root(one), root(other)
+        if (bottom[shallower], shallower) < (bottom[deeper], deeper):
+            deeper, shallower = shallower, deeper
+        kept[shallower] = level - bottom[shallower] >= wanted[shallower]
+        lowest[shallower] = deeper
+    return kept
+
+
+def flooded(count: int, edges: Edges, marks: NDArray[Any]) -> NDArray[Any]:
+    """Let marked basins overflow into the others, each over its lowest pass, until all that can be reached belong to a mark.
+
+    Parameters
+    ----------
+    count
+        Number of basins.
+    edges
+        Passes between them.
+    marks
+        One for each basin (index 0 unused): a number above 0, or 0 where it is not marked.
+
+    Returns
+    -------
+    ndarray
+        The mark of every basin; 0 where no mark comes.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    rank = np.argsort(np.argsort(edges.height, kind="stable"), kind="stable") + 2
+    marked = np.flatnonzero(marks)
+    # every marked basin hangs on one root by the lowest of all edges: a tree of least passes then joins no two of them elsewhere
+    tree = _spanning_tree(
+        count,
+        np.concatenate([np.zeros(marked.size, np.int64), edges.first]),
+        np.concatenate([marked, edges.second]),
+        np.concatenate([np.ones(marked.size, np.int64), rank]),
+    )
+    apart = tree[0] > 0
+    graph = coo_matrix((np.ones(int(apart.sum()), np.int8), (tree[0][apart], tree[1][apart])), shape=(count + 1, count + 1))
+    groups = connected_components(graph, directed=False)[1]
+    mark_of = np.zeros(int(groups.max(initial=0)) + 1, marks.dtype)
+    mark_of[groups[marked]] = marks[marked]
+    found: NDArray[Any] = mark_of[groups]
+    found[0] = 0
+    return found
+
+
+def _spanning_tree(
+    count: int, first: NDArray[np.int64], second: NDArray[np.int64], rank: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the edges ``(first, second, rank)`` of the tree of least rank, in the order of their rank; 0 may be a node."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    tree = minimum_spanning_tree(coo_matrix((rank.astype(np.float64), (first, second)), shape=(count + 1, count + 1)).tocsr()).tocoo()
+    order = np.argsort(tree.data, kind="stable")
+    one, other = tree.row[order].astype(np.int64), tree.col[order].astype(np.int64)
+    return np.minimum(one, other), np.maximum(one, other), tree.data[order].astype(np.int64)
+
+
+def with_lines(labels: NDArray[Any], surface: NDArray[np.float32]) -> NDArray[Any]:
+    """Return labels with 0 on the higher of each two face neighbours of different regions, so that no two regions touch."""
+    line = np.zeros(labels.shape, bool)
+    for axis in range(labels.ndim):
+        low, high = _sides(labels.ndim, axis)
+        met = (labels[low] != labels[high]) & (labels[low] > 0) & (labels[high] > 0)
+        upper = surface[low] > surface[high]
+        line[low] |= met & upper
+        line[high] |= met & ~upper
+    return np.where(line, labels.dtype.type(0), labels)
+
+
+def _sides(dimensions: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    before, after = (slice(None),) * axis, (slice(None),) * (dimensions - axis - 1)
+    return (*before, slice(None, -1), *after), (*before, slice(1, None), *after)

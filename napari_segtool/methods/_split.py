@@ -1,0 +1,149 @@
+"""Part what touches: objects joined by a neck, cut where they are narrow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.planes import Fractions
+from napari_segtool.methods._basins import Basins, Edges, basins_steps, deep_enough, flooded, passes_steps
+from napari_segtool.methods._components import PART, narrowed_steps, within
+from napari_segtool.methods._distance import distance_steps
+from napari_segtool.preprocess._smooth import smooth_plane
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """How objects are parted.
+
+    Parameters
+    ----------
+    neck
+        How much narrower than the thinner of both halves a neck must be to be cut, as a part of it.
+    smoothing
+        Width of a Gaussian over the distances, in pixels along X.
+    apart
+        Least distance between two centres, in pixels along X.
+    smallest
+        Parts of fewer pixels become 0.
+    """
+
+    neck: float
+    smoothing: float = 0.0
+    apart: float = 0.0
+    smallest: int = 1
+
+
+def split_steps(objects: NDArray[Any], size: tuple[float, ...], how: Splitting) -> Fractions:
+    """Part objects where they are narrow.
+
+    The distance to the edge rises towards the middle of each rounded part; water that runs up it gathers in as many basins as there are
+    such middles, and basins that no true neck parts are joined again.
+
+    Parameters
+    ----------
+    objects
+        bool or whole numbers, shape ``(Y, X)`` or ``(depth, Y, X)``: 0 outside; different numbers are parted already.
+    size
+        Length of a voxel along each axis, in pixels along X.
+    how
+        Settings.
+
+    Returns
+    -------
+    ndarray
+        Smallest unsigned type: parts from 1 in the order in which they first appear.
+    """
+    inside = objects > 0
+    if not inside.any():
+        yield 1.0
+        return np.zeros(objects.shape, np.uint8)
+    walls = None if objects.dtype == bool or int(objects.max()) == int(objects[inside].min()) else objects
+    distance = yield from within(distance_steps(inside if walls is None else inside & ~_beside_another(objects), size), 0.0, 0.3)
+    if not np.isfinite(distance.flat[0]):  # nothing lies outside: one object
+        distance[...] = 1
+    surface = yield from within(_smoothed_steps(distance, size, how.smoothing), 0.3, 0.5)
+    np.negative(surface, out=surface)
+    basins: Basins = yield from within(basins_steps(surface, inside, walls=walls), 0.5, 0.8)
+    edges: Edges = yield from within(passes_steps(surface, basins.labels, walls), 0.8, 0.9)
+    middle = deep_enough(basins, edges, np.append(0.0, -how.neck * basins.bottom[1:]))
+    if how.apart > 0:
+        _keep_apart(middle, basins, edges, size, how.apart)
+    yield 0.9
+    parts = flooded(basins.count, edges, np.where(middle, np.cumsum(middle), 0).astype(np.uint32))
+    return (yield from within(_numbered_steps(basins.labels, parts, how.smallest), 0.9, 1.0))
+
+
+def _beside_another(objects: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels that have a face neighbour of another object."""
+    beside = np.zeros(objects.shape, bool)
+    for axis in range(objects.ndim):
+        low = (*(slice(None),) * axis, slice(None, -1))
+        high = (*(slice(None),) * axis, slice(1, None))
+        met = (objects[low] != objects[high]) & (objects[low] > 0) & (objects[high] > 0)
+        beside[low] |= met
+        beside[high] |= met
+    return beside
+
+
+def _smoothed_steps(distance: NDArray[np.float32], size: tuple[float, ...], smoothing: float) -> Fractions:
+    if smoothing <= 0:
+        yield 1.0
+        return distance
+    widths = [smoothing / length for length in size]
+    if distance.ndim == 2:
+        yield 0.5
+        return smooth_plane(distance, widths[0], widths[1])
+    from napari_segtool.preprocess.gaussian import smooth_volume
+
+    return (yield from smooth_volume(distance, (widths[0], widths[1], widths[2])))
+
+
+def _keep_apart(middle: NDArray[np.bool_], basins: Basins, edges: Edges, size: tuple[float, ...], apart: float) -> None:
+    """Drop middles that lie too near to a deeper one of the same object; changes ``middle``."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    kept = np.flatnonzero(middle)
+    places = np.stack(np.unravel_index(basins.place[kept], basins.labels.shape), axis=1) * np.array(size)
+    pairs = cKDTree(places).query_pairs(apart * (1 - 1e-9), output_type="ndarray")
+    graph = coo_matrix((np.ones(len(edges.first), np.int8), (edges.first, edges.second)), shape=(basins.count + 1,) * 2)
+    object_of = connected_components(graph, directed=False)[1][kept]
+    pairs = pairs[object_of[pairs[:, 0]] == object_of[pairs[:, 1]]]
+    near: dict[int, list[int]] = {}
+    for one, other in pairs.tolist():
+        near.setdefault(one, []).append(other)
+        near.setdefault(other, []).append(one)
+    dropped: set[int] = set()
+    for one in np.argsort(basins.bottom[kept], kind="stable").tolist():  # the deepest stay
+        if one not in dropped:
+            dropped.update(near.get(one, ()))
+    middle[kept[sorted(dropped)]] = False
+
+
+def _numbered_steps(labels: NDArray[np.uint32], parts: NDArray[np.uint32], smallest: int) -> Fractions:
+    """Give basins the numbers of their parts, from 1 in the order in which parts first appear; small ones become 0."""
+    rows = max(1, PART // max(1, labels[:1].size))
+    count = int(parts.max(initial=0))
+    sizes, first = np.zeros(count + 1, np.int64), np.full(count + 1, labels.size, np.int64)
+    for start in range(0, len(labels), rows):
+        flat = parts[labels[start : start + rows]].reshape(-1)
+        sizes += np.bincount(flat, minlength=count + 1)
+        at = np.full(count + 1, labels.size, np.int64)
+        at[flat[::-1]] = np.arange(flat.size - 1, -1, -1) + start * labels[:1].size  # the last written stays, which is the first
+        np.minimum(first, at, out=first)
+        yield 0.4 * min(1.0, (start + rows) / len(labels))
+    kept = sizes >= max(1, smallest)
+    kept[0] = False
+    order = np.argsort(first, kind="stable")
+    number = np.zeros(count + 1, np.uint32)
+    number[order[kept[order]]] = np.arange(1, int(kept.sum()) + 1)
+    final = number[parts]
+    for start in range(0, len(labels), rows):
+        labels[start : start + rows] = final[labels[start : start + rows]]
+        yield 0.4 + 0.4 * min(1.0, (start + rows) / len(labels))
+    return (yield from within(narrowed_steps(labels), 0.8, 1.0))
