@@ -3,75 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
+from napari.layers import Layer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from napari_segtool.api import Candidate
-from napari_segtool.core.chain import Chain, Link
+from napari_segtool.core.chain import Link
 from napari_segtool.core.errors import SegtoolError
-from napari_segtool.core.given import Given
-from napari_segtool.core.labels import Labels
 from napari_segtool.core.params import describe
-from napari_segtool.core.planes import PlaneIndex, label_key, plane_axes, plane_shape
-from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.planes import label_key
 from napari_segtool.core.registry import METHODS
-from napari_segtool.core.result import Segmentation
-from napari_segtool.core.stack import Stack
-from napari_segtool.ui._bridge import add_labels, class_names_of, fits, is_labels, labels_of, notes_of, unpainted_is_background
-from napari_segtool.ui._compare_grid import LARGEST_PX, CandidateGrid
+from napari_segtool.ui._bridge import class_names_of, fits, is_labels, labels_of, notes_of, unpainted_is_background
+from napari_segtool.ui._compare_grid import CandidateGrid
 from napari_segtool.ui._compare_methods import MethodTree
+from napari_segtool.ui._compare_subject import Subject, comparison_steps, keep_candidate, place_text
 from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._layers import LayerCombo
-from napari_segtool.ui._plane_layer import plane_placement
 from napari_segtool.ui._session import Session
-from napari_segtool.ui._thumbnail import Backdrop
 from napari_segtool.ui._working import WorkingWidget
 
 FAMILIES = ("threshold", "clustering", "edges", "regions", "watershed", "contours", "objects")
 SIZE_PX = (1120, 720)
 _MOST_CLASSES = 8
 _MEMORY = "compare"
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """What is compared: a slice, and everything the panel would do to it beside the method.
-
-    Parameters
-    ----------
-    image
-        The image layer.
-    stack
-        Its stack.
-    index
-        The slice.
-    values
-        Settings of each method, by its name; what is left out has its default.
-    filters, then, mask
-        As for `api.segment`.
-    given
-        Paint or labels for the methods that start from them.
-    seeds
-        Places clicked, ``z,y,x:label; …``.
-    """
-
-    image: Image
-    stack: Stack
-    index: PlaneIndex
-    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    filters: Chain = ()
-    then: Chain = ()
-    mask: np.ndarray | None = None
-    given: Given = field(default_factory=Given)
-    seeds: str = ""
 
 
 Find = Callable[[], Subject | None]
@@ -225,9 +185,8 @@ class Comparison(WorkingWidget):
 
     def _show_subject(self, subject: Subject) -> tuple[str, ...]:
         """Say what is compared, and return the methods that take part."""
-        self.place.setText(f"<b>{subject.image.name}</b>{_place_text(subject)}")
-        there = {"seeds": bool(subject.seeds), **dict.fromkeys(subject.given.names(), True)}
-        self.tree.show_given(there)
+        self.place.setText(f"<b>{subject.image.name}</b>{place_text(subject)}")
+        self.tree.show_given({"seeds": bool(subject.seeds), **dict.fromkeys(subject.beside, True)})
         return self.tree.chosen()
 
     def _settings(self, subject: Subject, name: str) -> dict[str, Any]:
@@ -351,50 +310,6 @@ def show_comparison(session: Session, find: Find, use: Use) -> Comparison:
     dialog.raise_()
     dialog.comparison.open_on(find, use)
     return dialog.comparison
-
-
-def comparison_steps(
-    subject: Subject, entries: list[Link], truth: np.ndarray | None, limits: tuple[float, ...], tell: Callable[[str, object], object]
-) -> Steps[tuple[Candidate, ...]]:
-    """Make the small picture of the slice, then run the methods; ``tell`` hears of each thing as soon as it is there."""
-    from napari_segtool import api
-
-    backdrop = Backdrop.of(subject.stack, subject.index, (limits[0], limits[1]), LARGEST_PX)
-    tell("backdrop", (backdrop, truth))
-    yield Progress(0, len(entries), METHODS.get(entries[0].name).title)
-    return (
-        yield from api.compare_slice_steps(
-            subject.stack,
-            entries,
-            subject.index,
-            truth,
-            filters=subject.filters,
-            then=subject.then,
-            mask=subject.mask,
-            given=subject.given,
-            found=partial(tell, "candidate"),
-        )
-    )
-
-
-def keep_candidate(viewer: Any, candidate: Candidate, subject: Subject) -> LabelsLayer:
-    """Add the labels of a candidate as a layer one slice thick, with the recipe that made them."""
-    assert candidate.labels is not None
-    stack = subject.stack
-    shape = tuple(n if axis in "YX" else 1 for axis, n in zip(stack.label_axes, stack.label_shape, strict=True))
-    lying = candidate.labels.T if stack.label_axes.index("Y") > stack.label_axes.index("X") else candidate.labels
-    segmentation = Segmentation(Labels(lying.reshape(shape), stack.label_axes), stack.spacing_um, candidate.history)
-    name = f"{subject.image.name} · {candidate.title}{_place_text(subject)}"
-    return add_labels(viewer, segmentation, subject.image, name, placement=plane_placement(subject.image, subject.index))
-
-
-def _place_text(subject: Subject) -> str:
-    """Say which slice it is, counted as the viewer's sliders do."""
-    counts = plane_shape(subject.stack)
-    many = [(axis, i) for axis, i, n in zip(plane_axes(subject.stack), subject.index, counts, strict=True) if n > 1]
-    if not many:
-        return ""
-    return f", slice {many[0][1]}" if len(many) == 1 else ", " + ", ".join(f"{axis} {i}" for axis, i in many)
 
 
 def _nothing() -> None:

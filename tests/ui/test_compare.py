@@ -10,15 +10,16 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_segtool import api
-from napari_segtool.core.given import Given
 from napari_segtool.core.params import Params, param
 from napari_segtool.core.progress import Progress
 from napari_segtool.core.registry import METHODS, Entry
 from napari_segtool.core.stack import Stack
 from napari_segtool.ui._bridge import META, segmentation_of, visible_plane
+from napari_segtool.ui._compare_subject import Subject
+from napari_segtool.ui._segment_steps import Taken
 from napari_segtool.ui._session import session_of
 from napari_segtool.ui._thumbnail import Backdrop, label_colours
-from napari_segtool.ui.compare import Subject, show_comparison
+from napari_segtool.ui.compare import CompareDialog, show_comparison
 
 
 class GatedParams(Params):
@@ -221,7 +222,8 @@ def test_methods_that_lack_something_say_what_and_run_once_it_is_there(bench, mo
     assert set(view.grid.candidates) == {"otsu"}
     assert view.tree._items["painted"].text(0) == "Painted (needs paint)"
     assert view.tree._items["painted"].isDisabled()
-    bench.more = {"given": Given(paint=np.full(data.shape, 3, np.uint8)), "seeds": "1,10,12:1"}
+    paint = np.full(data.shape, 3, np.uint8)
+    bench.more = {"beside": {"paint": Taken(0, lambda key: paint[key])}, "seeds": "1,10,12:1"}
     view.button.click()
     bench.wait()
     assert set(view.grid.candidates) == {"painted", "region-growing", "otsu"}
@@ -274,6 +276,38 @@ def test_closing_the_comparison_stops_it_and_the_viewer_closes_with_it_open(benc
     assert again is view
     bench.wait()
     assert view.state == "done"
+
+
+def test_work_on_this_slice_alone_is_compared_as_such(bench, steps_image):
+    data = (steps_image[0] * np.array([0.3, 1, 1])[:, None, None]).astype(np.uint8)
+    bench.viewer.add_image(data, name="em")
+    bench.viewer.dims.set_current_step(0, 0)
+    bench.more = {"only": (0,)}
+    view = bench.open("otsu")
+    bench.wait()
+    assert np.array_equal(view.grid.candidates["otsu"].labels, api.segment(Stack(data[:1], "ZYX"), "otsu").data[0])
+    assert not np.array_equal(view.grid.candidates["otsu"].labels, api.segment(Stack(data, "ZYX"), "otsu").data[0])
+
+
+def test_the_segment_panel_compares_what_it_is_set_to_and_takes_over_what_is_liked(workspace, qtbot, steps_image):
+    viewer, data = workspace.viewer, steps_image[0]
+    viewer.add_image(data, name="em")
+    viewer.dims.set_current_step(0, 1)
+    panel = workspace("segment")
+    panel.preview_switch.setChecked(False)
+    panel.choose("kmeans", {"clusters": 5})
+    panel.choose("otsu", {"smoothing_px": 1.5})
+    panel.session.memory.remember("compare", {"methods": ["otsu", "kmeans"]})
+    panel.compare_button.click()
+    view = panel.session.shared(CompareDialog).comparison
+    qtbot.waitUntil(lambda: view.state == "done", timeout=20000)
+    found = view.grid.candidates
+    assert found["kmeans"].link.params["clusters"] == 5
+    assert np.array_equal(found["otsu"].labels, api.segment(Stack(data, "ZYX"), "otsu", smoothing_px=1.5).data[1])
+    view.grid.choose("kmeans")
+    view.use_button.click()
+    assert panel.settings.entry.name == "kmeans"
+    assert panel.form.values()["clusters"] == 5
 
 
 @pytest.mark.parametrize(
