@@ -1,4 +1,4 @@
-"""Regions that lines of one plane enclose."""
+"""Gradients of one plane, and the regions that lines enclose."""
 
 from __future__ import annotations
 
@@ -8,8 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.labels import smallest_dtype
+from napari_segtool.preprocess._smooth import float_plane
 
 Mask = NDArray[np.bool_]
+
+
+def gradients(grey: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the Sobel gradients along X and Y; 0 beside pixels without a value."""
+    import cv2
+
+    values = float_plane(grey)
+    known = np.isfinite(values)
+    whole = bool(known.all())
+    if not whole:
+        values = np.where(known, values, 0).astype(values.dtype)
+    depth = cv2.CV_64F if values.itemsize == 8 else cv2.CV_32F
+    along_x, along_y = (cv2.Sobel(values, depth, *way, borderType=cv2.BORDER_REPLICATE) for way in ((1, 0), (0, 1)))
+    if not whole:
+        away = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+        along_x[away == 0] = along_y[away == 0] = 0
+    return along_x, along_y
 
 
 def enclosed_regions(lines: Mask, *, gap_px: int, smallest_px: int, cut_regions: bool) -> NDArray[Any]:
