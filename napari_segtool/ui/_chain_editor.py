@@ -88,6 +88,8 @@ class ChainRow(QWidget):
 class ChainEditor(QWidget):
     """Folded list of links, and a box to add one. Silent when code fills it.
 
+    The user wants to try one thing after another in changing order. Empty: one sentence and a box. Folded: the heading names what is on.
+
     Parameters
     ----------
     title

@@ -165,6 +165,11 @@ class LatestJob(QObject):
         """True while a request is worked on or waits."""
         return self._waiting is not None or (self._job is not None and not self._stale)
 
+    @property
+    def overtaken(self) -> bool:
+        """True while a newer request waits for the one that runs."""
+        return self._waiting is not None
+
     def submit(self, make_steps: MakeSteps, *, patience_s: float = 0.0) -> None:
         """Ask for ``make_steps`` to be run instead of everything asked before.
 

@@ -33,7 +33,7 @@ class PlaneLabels(NDArrayOperatorsMixin):
 
     def __init__(self, stack: Stack, rule: AnyRule, known: Mapping[PlaneIndex, NDArray[Any]]) -> None:
         self._stack, self._rule, self._known = stack, rule, dict(known)
-        self.shape, self.ndim = stack.label_shape, len(stack.label_shape)
+        self.shape, self.ndim, self.dtype = stack.label_shape, len(stack.label_shape), np.dtype(np.uint32)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         parts = dict(zip(self._stack.label_axes, key if isinstance(key, tuple) else (key,), strict=False))

@@ -14,7 +14,8 @@ from napari_segtool.core.planes import PlaneIndex
 from napari_segtool.core.progress import Evolution, Progress, Steps
 from napari_segtool.ui._filtered_layer import FilteredLayer
 from napari_segtool.ui._jobs import LatestJob, MakeSteps
-from napari_segtool.ui._preview import Preview, PreviewLayer
+from napari_segtool.ui._preview import PreviewLayer
+from napari_segtool.ui._segment_steps import Preview
 
 PALE_AFTER_MS = 250
 """A preview that has been out of date for so long turns pale; quicker answers would only make it flicker."""
@@ -132,7 +133,8 @@ class LivePreview(QObject):
     def _progressed(self, progress: Progress) -> None:
         self.progress = progress
         self.behind_changed.emit()
-        if self._like is not None and isinstance(progress, Evolution) and progress.labels is not None:
+        overtaken = self._soon.isActive() or self._latest.overtaken
+        if self._like is not None and not overtaken and isinstance(progress, Evolution) and progress.labels is not None:
             self.show_evolution(progress.labels, self._index, *self._like)
 
     def show_evolution(self, plane: NDArray[Any], index: PlaneIndex, like: Image, axes: str) -> None:

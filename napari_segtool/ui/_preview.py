@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,37 +11,11 @@ from napari.utils.colormaps import DirectLabelColormap, label_colormap
 from numpy.typing import NDArray
 
 from napari_segtool.core.labels import OKABE_ITO
-from napari_segtool.core.planes import PlaneIndex
-from napari_segtool.ui._bars import Bars
 from napari_segtool.ui._bridge import META, class_colormap, notes_of, placement_of
+from napari_segtool.ui._segment_steps import Preview
 
 PALE = 0.4
 """How much of its opacity a preview keeps while it is out of date."""
-
-
-@dataclass(frozen=True, eq=False)
-class Preview:
-    """What one slice will look like.
-
-    Parameters
-    ----------
-    plane
-        Its labels, ``(Y, X)``; None where there are none, or they could not be made.
-    index
-        Which plane it is.
-    bars
-        Its histogram, where it was asked for.
-    filtered
-        The plane behind the filters, where it was asked for.
-    error
-        Why there are no labels.
-    """
-
-    plane: NDArray[Any] | None
-    index: PlaneIndex
-    bars: Bars | None = None
-    filtered: NDArray[Any] | None = None
-    error: Exception | None = None
 
 
 class PreviewLayer:

@@ -25,7 +25,10 @@ _WHERE: dict[Where, tuple[str, str]] = {
 
 
 class OutputRows(QWidget):
-    """Whole stack or this slice; a new layer, or one that is there. Silent when code sets it."""
+    """Whole stack or this slice; a new layer, or one that is there. Silent when code sets it.
+
+    The user wants to collect results without losing work: what is there changes only where it may, and undo brings it back.
+    """
 
     scope_changed = Signal()
     target_changed = Signal()

@@ -19,9 +19,8 @@ from napari_segtool.core.registry import METHODS
 from napari_segtool.core.result import Segmentation
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.wanted import Wanted
-from napari_segtool.ui._bars import bars_steps
+from napari_segtool.ui._bars import Bars, bars_steps
 from napari_segtool.ui._lazy_labels import PlaneLabels, WholeNeeded
-from napari_segtool.ui._preview import Preview
 
 MASK = "mask"
 Key = tuple[slice, ...]
@@ -68,6 +67,31 @@ class Plan:
     then: tuple[Link, ...] = ()
     beside: Mapping[str, Taken] = field(default_factory=dict)
     only: PlaneIndex | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What one slice will look like.
+
+    Parameters
+    ----------
+    plane
+        Its labels, ``(Y, X)``; None where there are none, or they could not be made.
+    index
+        Which plane it is.
+    bars
+        Its histogram, where it was asked for.
+    filtered
+        The plane behind the filters, where it was asked for.
+    error
+        Why there are no labels.
+    """
+
+    plane: NDArray[Any] | None
+    index: PlaneIndex
+    bars: Bars | None = None
+    filtered: NDArray[Any] | None = None
+    error: Exception | None = None
 
 
 def part_key(stack: Stack, only: PlaneIndex | None) -> Key:
@@ -179,7 +203,7 @@ def preview_steps(bench: Bench, stack: Stack, plan: Plan, index: PlaneIndex, *, 
     return Preview(plane, index, bars, picture)
 
 
-def _labels_steps(bench: Bench, stack: Stack, ready: Stack, plan: Plan, place: PlaneIndex, histogram: bool) -> Steps[tuple[NDArray[Any], Any]]:
+def _labels_steps(bench: Bench, stack: Stack, ready: Stack, plan: Plan, place: PlaneIndex, histogram: bool) -> Steps[tuple[NDArray[Any], Bars | None]]:
     from napari_segtool import api
     from napari_segtool.api._classical import REFINES
 

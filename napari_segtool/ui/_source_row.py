@@ -26,6 +26,7 @@ from napari_segtool.ui._segment_steps import Key, Taken
 
 PROBABILITY = "probability_of"
 """Note of a map of one class: the name of the prediction it belongs to; its place among the classes is noted as ``class_index``."""
+_HOW_TO_DRAW = "Click the corners of a region in the picture; a double click closes it."
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Source:
 class SourceRow(QWidget):
     """Caption, box of layers, where it makes sense a button to draw one, and a line that says what is missing.
 
+    The user wants to say *here*, *from this*. Empty: the line names the way to such a layer. Working: every stroke and shape counts at once.
+
     Parameters
     ----------
     viewer
@@ -98,7 +101,7 @@ class SourceRow(QWidget):
         self.hint.linkActivated.connect(self.help_wanted)
         self.hint.hide()
         self.draw_button = QPushButton("Draw…")
-        self.draw_button.setToolTip("Draw a polygon in the picture: click its corners, and the last one twice. Rectangles and ellipses do as well.")
+        self.draw_button.setToolTip("Draw a region in the picture: a polygon, or with napari's tools a rectangle or an ellipse.")
         self.draw_button.setVisible(source.draw)
         self.draw_button.clicked.connect(self._draw)
         grid = QGridLayout(self)
@@ -172,8 +175,8 @@ class SourceRow(QWidget):
             self.changed.emit()
 
     def _show_hint(self) -> None:
-        words, panel = self.source.lacking
-        missing = bool(words) and self.layer is None and self._needed
+        words, panel = self.source.lacking if has_area(self.layer) else (_HOW_TO_DRAW, "")
+        missing = bool(words) and ((self.layer is None and self._needed) or not has_area(self.layer))
         link = f' <a href="{panel}" style="color:{self._colour}">[Go to {panel.capitalize()}]</a>' if panel else ""
         self.hint.setText(f"{words}{link}" if missing else "")
         self.hint.setVisible(missing)
@@ -185,6 +188,7 @@ class SourceRow(QWidget):
         self.changed.emit()
 
     def _pixels_changed(self) -> None:
+        self._show_hint()
         self.changed.emit()
 
     def _draw(self, _: bool) -> None:

@@ -17,16 +17,14 @@ from napari_segtool.core.planes import PlaneIndex, evolved_plane
 from napari_segtool.core.progress import Evolution, Progress
 from napari_segtool.core.registry import Entry
 from napari_segtool.ui._bars import Bars
-from napari_segtool.ui._facts import progress_text
 from napari_segtool.ui._form import ParamsForm
 from napari_segtool.ui._frame import order_focus
 from napari_segtool.ui._jobs import MakeSteps
 from napari_segtool.ui._live_preview import LivePreview
 from napari_segtool.ui._panel import Panel
-from napari_segtool.ui._preview import Preview
 from napari_segtool.ui._segment_result import Goal, Outcome, found_text, result_steps, show_new, write_into
 from napari_segtool.ui._segment_settings import SegmentSettings
-from napari_segtool.ui._segment_steps import Bench, Plan, preview_steps
+from napari_segtool.ui._segment_steps import Bench, Plan, Preview, preview_steps
 from napari_segtool.ui._threshold_lines import dragged, ends_of, finds_thresholds, shows_histogram
 from napari_segtool.ui._write_into import Written
 
@@ -67,6 +65,7 @@ class SegmentPanel(Panel):
         self.preview = LivePreview(self.viewer, self._request, self)
         self._bench = Bench()
         self._paused = self._said_by_preview = False
+        self._running: tuple[Image, Plan] | None = None
         self._bars: Bars | None = None
         self._written: list[Written] = []
         self._calm_soon = QTimer(self)  # a mark that comes and goes with every move of a slider could not be read
@@ -101,7 +100,7 @@ class SegmentPanel(Panel):
         plan = settings.plan(stack, self.plane)
         goal = None if target is None else Goal.of(target, settings.output.where, image)
         self._pause_preview()
-        self._said_by_preview = False
+        self._said_by_preview, self._running = False, (image, plan)
         self.run(partial(result_steps, stack, plan, goal), partial(self._show_result, image, entry, plan, goal), entry.title)
         return None
 
@@ -261,19 +260,28 @@ class SegmentPanel(Panel):
     def _show_behind(self) -> None:
         if self.preview.behind:
             self._calm_soon.stop()
-            progress = self.preview.progress
-            self.following.setText((progress_text(progress, float("nan")) if progress is not None else "") or "following…")
+            part = self.preview.progress.fraction if self.preview.progress is not None else 0.0
+            self.following.setText(f"following… {part:.0%}" if 0 < part < 1 else "following…")
         else:
             self._calm_soon.start()
 
     def _job_progressed(self, progress: Progress) -> None:
         super()._job_progressed(progress)
-        if self.job is None or not isinstance(progress, Evolution) or self.image is None or not self.in_view:
+        if self._running is None or not self._paused or not self.in_view or not isinstance(progress, Evolution):
             return
-        stack, place = self.session.stack(self.image), self.plane
-        seen = progress.labels if self.settings.output.one_slice else evolved_plane(progress, stack, place)
+        image, plan = self._running
+        if image is not self.image or plan.only not in (None, self.plane):
+            return
+        stack = self.session.stack(image)
+        seen = progress.labels if plan.only is not None else evolved_plane(progress, stack, self.plane)
         if seen is not None:
-            self.preview.show_evolution(seen if seen.ndim == 2 else seen[0], place, self.image, stack.axes)
+            self.preview.show_evolution(seen if seen.ndim == 2 else seen[0], self.plane, image, stack.axes)
+
+    def _job_finished(self) -> None:
+        super()._job_finished()
+        self._running = None
+        if self._paused:  # what was seen evolving; a preview of settings chosen meanwhile stays
+            self.preview.hide()
 
     def _layer_removed(self, event: Any) -> None:
         self._written = [one for one in self._written if one.layer is not event.value]
@@ -284,7 +292,6 @@ class SegmentPanel(Panel):
     # result
 
     def _show_result(self, image: Image, entry: Entry, plan: Plan, goal: Goal | None, outcome: Outcome) -> None:
-        self.preview.hide()
         if image not in self.viewer.layers:
             return self.missing("The image was closed meanwhile; the result was dropped.")
         largest = int(outcome.segmentation.data.max(initial=0))

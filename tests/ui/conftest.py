@@ -38,6 +38,30 @@ def steps_image():
 
 
 @pytest.fixture
+def settled(qtbot):
+    """Wait until the Segment panel shows the preview of its settings, and return its layer."""
+
+    def wait(panel):
+        qtbot.waitUntil(lambda: not panel.preview.busy, timeout=20000)
+        qtbot.wait(20)
+        return panel.preview.labels.layer
+
+    return wait
+
+
+@pytest.fixture
+def applied(qtbot):
+    """Press the button of a panel and wait until it is done."""
+
+    def press(panel, state="done"):
+        panel.button.click()
+        qtbot.waitUntil(lambda: panel.state != "working", timeout=30000)
+        assert panel.state == state, panel.message.plain
+
+    return press
+
+
+@pytest.fixture
 def stroke(MouseEvent):  # noqa: N803  napari's fixture has this name
     """Drag the mouse over a labels layer from one data position to another, as napari's canvas would report it."""
     return partial(_stroke, MouseEvent)
