@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ BINS = 65_536
 
 _MEMO, _KEPT = "histograms", 4
 _ROUNDING = 8
-_TURNS = 16  # changes of class up to which comparing is quicker than looking up
+_TURNS, _BYTE_TURNS = 16, 2  # changes of class up to which comparing is quicker than looking up, at all and for 8 bit
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,24 +59,38 @@ class Histogram:
 
     def look_up(self, table: NDArray[Any], grey: NDArray[Any]) -> NDArray[Any]:
         """Return ``table[bin]`` for each pixel, and 0 where it is ``nan``."""
-        import cv2
+        return self.sorter(table)(grey)
 
-        if grey.dtype == np.uint8 and table.dtype == np.uint8 and self.first == 0 and len(self.counts) > 255:
-            found: NDArray[Any] = cv2.LUT(grey, table[:256])
-            return found
+    def sorter(self, table: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        """Return what looks up ``table`` for the pixels of any picture; what there is to learn from the table is learned once."""
         levels = self.levels()
-        turns = np.flatnonzero(np.diff(table[levels]))
-        if len(turns) > _TURNS:
-            found = table[self.bins(grey)]
-        else:  # in the middle of the gaps between values that occur, so that rounding cannot move a value across
-            cuts = self.first + self.step * (levels[turns] + levels[turns + 1]) / 2
-            found = np.full(grey.shape, table[levels[0]])
-            jumps = np.diff(table[levels])[turns]  # downwards too, by going round
-            for cut, jump in zip(cuts, jumps, strict=True):
-                found += (grey > (math.floor(cut) if grey.dtype.kind in "iu" else grey.dtype.type(cut))) * jump
-        if grey.dtype.kind == "f":
-            found[np.isnan(grey)] = 0
-        return found
+        classes = table[levels]
+        turns = np.flatnonzero(np.diff(classes))
+        jumps = np.diff(classes)[turns]  # downwards too, by going round
+        # in the middle of the gaps between values that occur, so that rounding cannot move a value across
+        cuts = self.first + self.step * (levels[turns] + levels[turns + 1]) / 2
+        bytewise = table.dtype == np.uint8 and self.first == 0 and len(self.counts) > 255
+
+        def sort(grey: NDArray[Any]) -> NDArray[Any]:
+            import cv2
+
+            if bytewise and grey.dtype == np.uint8 and len(turns) > _BYTE_TURNS:
+                found: NDArray[Any] = cv2.LUT(grey, table[:256])
+            elif len(turns) > _TURNS:
+                found = table[self.bins(grey)]
+            else:
+                found = np.full(grey.shape, classes[0])
+                for cut, jump in zip(cuts, jumps, strict=True):
+                    above = grey > (math.floor(cut) if grey.dtype.kind in "iu" else grey.dtype.type(cut))
+                    if len(turns) == 1 and (classes[0], jump) == (0, 1) and table.dtype == np.uint8:
+                        found = above.view(np.uint8)
+                    else:
+                        found += above * jump
+            if grey.dtype.kind == "f":
+                found[np.isnan(grey)] = 0
+            return found
+
+        return sort
 
 
 def stack_histogram_steps(stack: Stack, grey: Grey) -> Steps[Histogram]:

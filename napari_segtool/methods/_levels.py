@@ -41,10 +41,10 @@ def level_rule_steps(stack: Stack, grey: Grey, table_of: Callable[[Histogram], T
         return own_table
 
     histogram = yield from stack_histogram_steps(stack, grey)
-    table = table_of(histogram)
+    sort = histogram.sorter(table_of(histogram))
 
     def shared_table(plane: NDArray[Any]) -> NDArray[Any]:
-        return histogram.look_up(table, grey(plane))
+        return sort(grey(plane))
 
     return shared_table
 
