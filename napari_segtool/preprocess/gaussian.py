@@ -72,10 +72,13 @@ def smooth_volume(volume: NDArray[Any], sigmas: tuple[float, float, float]) -> F
     """Smooth a ``(depth, Y, X)`` volume with a Gaussian of these widths in pixels, as `smooth_plane` does a plane."""
     target = np.empty(volume.shape, volume.dtype.newbyteorder("="))
     values = np.stack([float_plane(plane) for plane in volume])
+    yield 0.0
     known = np.isfinite(values) if volume.dtype.kind == "f" else np.ones((1, 1, 1), bool)
     whole = bool(known.all())
     weights = np.ones((1, 1, 1), values.dtype) if whole else known.astype(values.dtype)
+    yield 0.0
     original = values if whole else values.copy()
+    yield 0.0
     if not whole:
         values[~known] = 0
     for z in range(len(values)):

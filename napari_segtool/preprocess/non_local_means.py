@@ -75,7 +75,12 @@ def non_local_means(stack: Stack, params: NonLocalMeansParams) -> Steps[PlaneRul
         scale = yield from scale_steps(channel)
 
         def means(values: NDArray[np.float32]) -> Fractions:
-            noise = params.noise / 100 or float(np.median([white_noise(plane) for plane in values]))
+            found: list[float] = []
+            if not params.noise:
+                for plane in values:
+                    found.append(white_noise(plane))
+                    yield 0.0
+            noise = params.noise / 100 or float(np.median(found))
             if not params.volume:
                 return (yield from non_local_means_steps(values, search, patch, noise, params.strength * noise))
             reach = tuple(a + b for a, b in zip(search, patch, strict=True))

@@ -102,9 +102,11 @@ def total_variation_steps(values: NDArray[np.float32], weight: float, steepness:
         Most iterations.
     """
     missing = np.isnan(values)
+    yield 0.0
     known = ~missing if missing.any() else None
-    grey = np.where(missing, np.float32(0), values)
+    grey = values if known is None else np.where(missing, np.float32(0), values)
     del missing
+    yield 0.0
     axes = [axis for axis in range(3) if steepness[axis] > 0 and values.shape[axis] > 1]
     if not axes:
         return grey
