@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from napari_segtool.core.parallel import in_order
 from napari_segtool.core.progress import Evolution, Steps
 from napari_segtool.core.stack import CHANNELS, Stack
+
+R = TypeVar("R")
 
 PlaneIndex = tuple[int, ...]
 """Position of a plane along every axis of the labels but Y and X, in order."""
@@ -131,6 +133,28 @@ def evolved_plane(evolution: Evolution, stack: Stack, index: PlaneIndex) -> NDAr
         return None
     plane: NDArray[Any] = labels[index[depth]] if depth >= 0 else labels
     return plane
+
+
+def over_planes(stack: Stack, work: Callable[[NDArray[Any], int], R], take: Callable[[R], object], label: str) -> Steps[None]:
+    """Do ``work`` on every plane, several at a time where that pays, and hand over each result, in storage order.
+
+    Parameters
+    ----------
+    work
+        Looks at one plane, ``(Y, X)`` or ``(C, Y, X)``, the how-manieth of all from 0; it may run in another thread and must not change
+        anything it shares.
+    take
+        Gets the results one by one, in the caller's thread.
+    label
+        What the progress counts.
+    """
+
+    def alone(plane: NDArray[Any], number: int) -> Generator[float, None, R]:
+        yield 0.0
+        return work(plane, number)
+
+    indices = list(plane_indices(stack))
+    yield from in_order((alone(read_plane(stack, index), number) for number, index in enumerate(indices)), take, len(indices), label)
 
 
 def map_planes(stack: Stack, rule: AnyRule, label: str = "slice") -> Steps[NDArray[Any]]:

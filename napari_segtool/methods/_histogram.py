@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.errors import DataError
-from napari_segtool.core.planes import plane_indices
-from napari_segtool.core.progress import Progress, Steps, drain
+from napari_segtool.core.planes import over_planes
+from napari_segtool.core.progress import Steps, drain
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._grey import Grey
 
@@ -121,7 +121,6 @@ def plane_histogram(grey: NDArray[Any]) -> Histogram | None:
 
 def _counted(stack: Stack, grey: Grey) -> Steps[Histogram]:
     dtype = np.dtype(stack.data.dtype)
-    planes = list(plane_indices(stack))
     narrow = dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize <= 2)
     whole = dtype.kind != "f"
     if narrow:
@@ -137,9 +136,7 @@ def _counted(stack: Stack, grey: Grey) -> Steps[Histogram]:
     bins = int(highest - lowest) + 1 if each else BINS
     step = 1.0 if each else (highest - lowest) / (BINS - 1) or 1.0
     counts = np.zeros(bins, np.int64)
-    for done, index in enumerate(planes, start=1):
-        counts += _count(grey.read(stack, index), lowest, step, bins)
-        yield Progress(done, len(planes), "histogram")
+    yield from over_planes(stack, lambda plane, _: _count(grey(plane), lowest, step, bins), lambda found: np.add(counts, found, out=counts), "histogram")
     if narrow:
         levels = np.flatnonzero(counts)
         return Histogram(counts, lowest, 1.0, lowest + float(levels[0]), lowest + float(levels[-1]))
@@ -148,23 +145,25 @@ def _counted(stack: Stack, grey: Grey) -> Steps[Histogram]:
 
 def _extent(stack: Stack, grey: Grey) -> Steps[tuple[float, float, bool]]:
     """Find the smallest and largest finite value, and whether all are whole: masked whole numbers are floats, for ``nan`` outside."""
-    lowest, highest, whole = np.inf, -np.inf, True
-    planes = list(plane_indices(stack))
-    for done, index in enumerate(planes, start=1):
-        plane = grey.read(stack, index)
-        values = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-        if values.size:
-            lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
-            whole = whole and (plane.dtype.kind != "f" or bool((np.rint(values) == values).all()))
-        yield Progress(done, len(planes), "range")
-    return lowest, highest, whole
+    found: list[tuple[float, float, bool]] = []
+
+    def ends(plane: NDArray[Any], _: int) -> tuple[float, float, bool]:
+        values = grey(plane)
+        values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+        if not values.size:
+            return np.inf, -np.inf, True
+        return float(values.min()), float(values.max()), values.dtype.kind != "f" or bool((np.rint(values) == values).all())
+
+    yield from over_planes(stack, ends, found.append, "range")
+    lows, highs, wholes = zip(*found, strict=True) if found else ((np.inf,), (-np.inf,), (True,))
+    return min(lows), max(highs), all(wholes)
 
 
 def _count(grey: NDArray[Any], lowest: float, step: float, bins: int) -> NDArray[np.int64]:
     import cv2
 
-    if grey.dtype == np.uint8 and grey.size < 2**24:  # OpenCV counts in float32, exact up to there
-        counted: NDArray[Any] = cv2.calcHist([grey], [0], None, [256], [0, 256])
+    if grey.dtype in (np.uint8, np.uint16) and grey.size < 2**24:  # OpenCV counts in float32, exact up to there
+        counted: NDArray[Any] = cv2.calcHist([grey], [0], None, [bins], [0, bins])
         return counted.ravel().astype(np.int64)
     if grey.dtype.kind != "f" and step == 1.0:
         values = grey.ravel() if lowest == 0 else grey.ravel().astype(np.int64) - int(lowest)
