@@ -90,7 +90,9 @@ def segment_steps(
         history.append(step_of("filter", FILTERS.get(link.name), link.params, ready.data))
         ready = yield from prepare_steps(ready, [link])
     history.append(step_of("segment", entry, params, ready.data, mask=limits, **_arrays(given)))
-    outside = _original(entry, stack, given) if limits is not None else None
+    outside = None
+    if limits is not None:
+        outside, given = _original(entry, stack, given), _completed(entry, ready, given)  # a mask makes fractions of labels that are the image itself
     ready = yield from prepare_steps(ready, (), limits)
     made = yield from _labels_steps(ready, entry.name, _within(given, limits), params)
     for link in after:

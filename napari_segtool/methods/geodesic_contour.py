@@ -59,7 +59,8 @@ def geodesic_contour(stack: Stack, params: GeodesicContourParams, given: Given) 
     stack
         Any axes; colours are taken as luminance, other channels as their mean.
     params
-        Settings. With ``volume``, slopes and their smoothing heed the spacing, while surfaces move and are smoothed voxel by voxel.
+        Settings. With ``volume``, slopes and their smoothing heed the spacing, while surfaces move and are smoothed voxel by voxel; where slices are so
+        thick that the Gaussian is far narrower than a slice, surfaces may leak along Z.
     given
         ``labels`` to start from; each keeps its number.
 
