@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QListView, QListWidget, QListWidgetItem, QWidget
 
 from napari_segtool.api import Candidate
+from napari_segtool.api._thumbnail import Backdrop
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import METHODS
 from napari_segtool.ui._message import plain_words
-from napari_segtool.ui._thumbnail import Backdrop, pixmap_of
 
 LARGEST_PX = 176
 _NAME = Qt.ItemDataRole.UserRole
@@ -172,3 +172,10 @@ def _details(candidate: Candidate) -> str:
     changed = [f"{fields[name].label}: {value}" for name, value in candidate.link.params.items() if name in fields and value != fields[name].default]
     settings = "Settings: " + (", ".join(changed) if changed else "as they come")
     return f"{plain_words(candidate.error)}\n{settings}" if candidate.error is not None else settings
+
+
+def pixmap_of(picture: np.ndarray) -> QPixmap:
+    """Return a pixmap of a uint8 picture ``(height, width, 3)``."""
+    whole = np.ascontiguousarray(picture)
+    height, width = whole.shape[:2]
+    return QPixmap.fromImage(QImage(whole.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy())

@@ -12,6 +12,7 @@ from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
 
 from napari_segtool.api import Candidate
+from napari_segtool.api._thumbnail import Backdrop
 from napari_segtool.core.chain import Chain, Link
 from napari_segtool.core.given import Given
 from napari_segtool.core.labels import Labels
@@ -24,7 +25,6 @@ from napari_segtool.ui._bridge import add_labels
 from napari_segtool.ui._compare_grid import LARGEST_PX
 from napari_segtool.ui._plane_layer import plane_placement
 from napari_segtool.ui._segment_steps import MASK, Taken, part_key, part_of
-from napari_segtool.ui._thumbnail import Backdrop
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_segtool import api
+from napari_segtool.api._thumbnail import Backdrop, label_colours
 from napari_segtool.core.params import Params, param
 from napari_segtool.core.progress import Progress
 from napari_segtool.core.registry import METHODS, Entry
@@ -18,7 +19,6 @@ from napari_segtool.ui._bridge import META, segmentation_of, visible_plane
 from napari_segtool.ui._compare_subject import Subject
 from napari_segtool.ui._segment_steps import Taken
 from napari_segtool.ui._session import session_of
-from napari_segtool.ui._thumbnail import Backdrop, label_colours
 from napari_segtool.ui.compare import CompareDialog, show_comparison
 
 

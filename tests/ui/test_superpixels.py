@@ -183,7 +183,7 @@ def test_a_covered_panel_leaves_an_ordinary_brush_and_takes_the_outlines_away(an
     assert brush.on
     viewer.layers.remove(layer)
     assert not brush.on
-    assert layer.mouse_drag_callbacks == usual
+    assert [callback.__name__ for callback in layer.mouse_drag_callbacks] == ["draw"]  # napari takes its overlays off itself
 
 
 def test_a_slice_without_values_says_so(annotate, qtbot, stroke):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtGui import QImage, QPixmap
 
 from napari_segtool.core.labels import OKABE_ITO, class_colour
 from napari_segtool.core.planes import PlaneIndex, read_plane
@@ -69,12 +68,6 @@ def label_colours(largest: int) -> NDArray[np.float64]:
         names = [class_colour(value) for value in range(1, len(OKABE_ITO) + 1)]
         return np.array([[int(name[i : i + 2], 16) for i in (1, 3, 5)] for name in names], float)
     hue = (np.arange(_HUES) * 0.618034) % 1
-    wheel = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
-    return 255 * (0.25 + 0.75 * wheel.clip(0, 1))
-
-
-def pixmap_of(picture: NDArray[np.uint8]) -> QPixmap:
-    """Return a pixmap of a uint8 picture ``(height, width, 3)``."""
-    whole = np.ascontiguousarray(picture)
-    height, width = whole.shape[:2]
-    return QPixmap.fromImage(QImage(whole.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy())
+    wheel: NDArray[np.float64] = np.abs((hue[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
+    colours: NDArray[np.float64] = 255 * (0.25 + 0.75 * wheel.clip(0, 1))
+    return colours
