@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.planes import Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._contours import check_values_steps
@@ -74,6 +75,7 @@ def foreground_steps(
     """
     if grey_values.strip():
         low, high = parse_range(grey_values)
+        yield from check_values_steps(stack, grey)
         return lambda values: np.logical_and(values >= low, values <= high)
     if per_slice:
         yield from check_values_steps(stack, grey)
@@ -90,6 +92,18 @@ def foreground_steps(
         raise one_value_only(stack)
     limits = _limits(histogram, bright)
     return lambda values: _objects(values, limits, bright, around)
+
+
+def objects_steps(foreground: Foreground, grey: NDArray[Any]) -> Fractions:
+    """Return what belongs to objects in a plane or, plane by plane, in a volume."""
+    if grey.ndim == 2:
+        yield 0.0
+        return foreground(grey)
+    found = np.zeros(grey.shape, bool)
+    for z, plane in enumerate(grey):
+        found[z] = foreground(plane)
+        yield (z + 1) / len(grey)
+    return found
 
 
 def _limits(histogram: Histogram, bright: bool) -> Limits:

@@ -74,7 +74,7 @@ def split_steps(objects: NDArray[Any], size: tuple[float, ...], how: Splitting) 
         _keep_apart(middle, basins, edges, size, how.apart)
     yield 0.9
     parts = flooded(basins.count, edges, np.where(middle, np.cumsum(middle), 0).astype(np.uint32))
-    return (yield from within(_numbered_steps(basins.labels, parts, how.smallest), 0.9, 1.0))
+    return (yield from within(numbered_steps(basins.labels, parts, how.smallest), 0.9, 1.0))
 
 
 def _beside_another(objects: NDArray[Any]) -> NDArray[np.bool_]:
@@ -125,8 +125,23 @@ def _keep_apart(middle: NDArray[np.bool_], basins: Basins, edges: Edges, size: t
     middle[kept[sorted(dropped)]] = False
 
 
-def _numbered_steps(labels: NDArray[np.uint32], parts: NDArray[np.uint32], smallest: int) -> Fractions:
-    """Give basins the numbers of their parts, from 1 in the order in which parts first appear; small ones become 0."""
+def numbered_steps(labels: NDArray[np.uint32], parts: NDArray[np.uint32], smallest: int) -> Fractions:
+    """Give basins the numbers of their parts, from 1 in the order in which parts first appear; small ones become 0.
+
+    Parameters
+    ----------
+    labels
+        Basins from 1, 0 outside; changed in place.
+    parts
+        The part of each basin, index 0 unused.
+    smallest
+        Parts of fewer pixels become 0.
+
+    Returns
+    -------
+    ndarray
+        Smallest unsigned type.
+    """
     rows = max(1, PART // max(1, labels[:1].size))
     count = int(parts.max(initial=0))
     sizes, first = np.zeros(count + 1, np.int64), np.full(count + 1, labels.size, np.int64)

@@ -15,7 +15,7 @@ from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._components import within
 from napari_segtool.methods._distance import filled_steps
-from napari_segtool.methods._foreground import foreground_steps
+from napari_segtool.methods._foreground import foreground_steps, objects_steps
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._pieces import Piece, pieces_steps
 from napari_segtool.methods._split import Splitting, split_steps
@@ -95,10 +95,9 @@ def split_objects(stack: Stack, params: SplitObjectsParams, given: Given) -> Ste
             objects: NDArray[Any] = np.where(known, piece.given.labels, 0)
         else:
             assert foreground is not None
-            objects = foreground(piece.grey) if piece.grey.ndim == 2 else np.stack([foreground(plane) for plane in piece.grey])
-            yield 0.0
+            objects = yield from within(objects_steps(foreground, piece.grey), 0.0, 0.1)
         if params.fill_holes and objects.dtype == bool:
-            objects = yield from within(filled_steps(objects, known), 0.0, 0.3)
+            objects = yield from within(filled_steps(objects, known), 0.1, 0.3)
         return (yield from within(split_steps(objects, piece.size, how), 0.3, 1.0))
 
     return (yield from pieces_steps(stack, grey, work, given, volume=params.volume))

@@ -134,6 +134,22 @@ def levels_phantom() -> Phantom:
     return Phantom(Stack(noisy, "ZYX"), truth, {"smoothing_px": 0.5}, clean)
 
 
+def patches_phantom() -> Phantom:
+    """A large box in each of two slices."""
+    truth = np.zeros((2, 64, 80), int)
+    truth[:, 10:50, 22:60] = 1
+    clean = 60 + 120.0 * truth
+    noisy = np.clip(clean + np.random.default_rng(6).normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
+    return Phantom(Stack(noisy, "ZYX"), truth, {"size_px": 8.0}, clean)
+
+
+def painted_phantom() -> Phantom:
+    """The four bands of `scene`, in which the contract paints a stroke each."""
+    stack = stack_of("ZYX", (3, 40, 80), "uint8")
+    truth = bands(stack).astype(int) + 1
+    return Phantom(stack, truth, {}, np.array(LEVELS, float)[truth - 1])
+
+
 def discs_phantom() -> Phantom:
     """Discs of several sizes in two slices, with noise and a soft outline."""
     from scipy.ndimage import gaussian_filter
@@ -236,6 +252,8 @@ PHANTOMS = {
     "pinholes": pinholes_phantom,
     "cut": cut_phantom,
     "impulse": impulse_phantom,
+    "patches": patches_phantom,
+    "painted": painted_phantom,
 }
 
 

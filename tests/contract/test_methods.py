@@ -158,7 +158,13 @@ def test_every_setting_may_be_at_both_ends_and_not_beyond(entry):
             with pytest.raises(ParameterError, match=field.name):
                 labels_of(entry, stack, **{field.name: value + (1 if end == field.maximum else -1)})
         for choice in field.choices:
-            assert labels_of(entry, stack, **{field.name: choice}).shape == stack.label_shape
+            found = labels_or_refusal(entry, stack, **{field.name: choice})
+            if choice in inputs_of(entry) and choice not in given_for(entry, stack).names():  # a choice to work with what is not given here
+                assert isinstance(found, ParameterError)
+                assert found.hint
+            else:
+                assert isinstance(found, np.ndarray)
+                assert found.shape == stack.label_shape
         if field.kind == "bool":
             assert labels_of(entry, stack, **{field.name: not field.default}).shape == stack.label_shape
     with pytest.raises(ParameterError, match="no parameter"):
@@ -211,6 +217,15 @@ def test_it_finds_what_is_in_its_phantom(entry):
         return
     if entry.phantom in ("spots", "shaded"):
         assert dice(labels == 1, phantom.truth == 1) > 0.95
+        return
+    if entry.phantom == "painted":
+        for value in range(1, 5):
+            assert dice(labels == value, phantom.truth == value) > 0.95
+        return
+    if entry.phantom == "patches":  # many regions, none of which lies in two things
+        shared = sum(np.bincount(phantom.truth[labels == value]).max() for value in np.unique(labels))
+        assert shared / labels.size > 0.97
+        assert 10 < np.unique(labels[0]).size < 400
         return
     found = [labels == value for value in np.unique(labels) if value]
     for region in found:  # each label is one grey level, or neighbouring ones together

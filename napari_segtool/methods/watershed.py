@@ -1,0 +1,183 @@
+"""Watersheds from minima, from distances, or from paint."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.given import Given
+from napari_segtool.core.params import Params, param
+from napari_segtool.core.planes import AnyRule, Fractions
+from napari_segtool.core.progress import Steps
+from napari_segtool.core.registry import METHODS
+from napari_segtool.core.stack import Stack
+from napari_segtool.methods._basins import basins_steps, deep_enough, flooded, passes_steps, with_lines
+from napari_segtool.methods._components import narrowed_steps, within
+from napari_segtool.methods._distance import distance_steps, filled_steps
+from napari_segtool.methods._foreground import foreground_steps, objects_steps
+from napari_segtool.methods._grey import Grey
+from napari_segtool.methods._histogram import Histogram, stack_histogram_steps
+from napari_segtool.methods._pieces import Piece, pieces_steps
+from napari_segtool.methods._split import Splitting, numbered_steps, split_steps
+from napari_segtool.preprocess._gradients import steepness
+from napari_segtool.preprocess._smooth import float_plane
+from napari_segtool.preprocess._volumes import blocks_steps
+
+_TAIL = 0.001  # part of the pixels at either end that does not count for the range of grey values
+_SIDE = 0.25  # weights of Sobel's gradient
+
+
+class WatershedParams(Params):
+    """Settings of the watershed."""
+
+    markers: Literal["minima", "distance", "paint"] = param(
+        "minima", "Where regions start: in valleys of the surface, in the middle of objects beyond a threshold, or in what you painted."
+    )
+    surface: Literal["gradient", "bright", "dark"] = param(
+        "gradient", "What parts regions (minima, paint): steep edges, bright borders, or dark borders such as membranes."
+    )
+    smoothing_px: float = param(2.0, "Width of a Gaussian in each slice before: larger makes fewer regions.", unit="px", ge=0, le=20)
+    depth: float = param(
+        3.0, "Minima: how deep a valley must be to be a region of its own, in percent of the range of grey values: larger makes fewer.", unit="%", ge=0, le=100
+    )
+    neck: float = param(7.0, "Distance: how much narrower than the thinner of both halves a neck must be to be cut: larger cuts less.", unit="%", ge=0, le=100)
+    compactness: float = param(
+        0.0, "How much regions (minima, paint) keep to the places near their marker, in percent of the range of grey values per pixel.", unit="%", ge=0, le=100
+    )
+    grey_values: str = param("", "Distance: grey values of objects, as lower:upper, in place of Otsu's threshold, for example 90:.", advanced=True)
+    objects: Literal["bright", "dark"] = param("bright", "Distance: whether objects are brighter or darker than the background.", advanced=True)
+    lines: bool = param(False, "Part touching regions by a line of background.", advanced=True)
+    volume: bool = param(False, "Flood through the slices, not within each.")
+
+
+@METHODS.register(
+    "watershed",
+    title="Watershed",
+    summary="Fills the picture from starting points until the regions meet, at edges or borders; good for cells that fill the picture.",
+    params=WatershedParams,
+    family="watershed",
+    reference="Meyer 1994, Topographic distance and watershed lines, doi:10.1016/0165-1684(94)90060-4; "
+    "Vincent & Soille 1991, Watersheds in digital spaces, doi:10.1109/34.87344",
+    phantom="discs",
+    traits=("takes-paint",),
+)
+def watershed(stack: Stack, params: WatershedParams, given: Given) -> Steps[AnyRule | NDArray[Any]]:
+    """Part a stack into the catchment basins of its gradient, of its grey values, or of the distance to the background.
+
+    Regions grow over faces from pixel to pixel. Water runs down the steepest way, and a basin that is not marked (or, with ``minima``, not
+    deep enough) overflows over its lowest pass, so that every pixel belongs to the marker from which it is reached at the lowest level.
+
+    Parameters
+    ----------
+    stack
+        Any axes; colours are taken as luminance, other channels as their mean.
+    params
+        Settings.
+    given
+        Paint, for ``markers="paint"``: connected strokes of one class start one region of that label; strokes in a slice count for that slice.
+
+    Returns
+    -------
+    PlaneRule or ndarray
+        Smallest unsigned type. ``minima``: regions from 1 cover everything. ``distance``: 0 outside of objects, which are numbered from 1.
+        ``paint``: the painted labels; 0 in a slice (or volume) without paint. A pixel without a value is 0 and is never crossed.
+
+    Raises
+    ------
+    ParameterError
+        If paint is to be the marker and there is none.
+    DataError
+        If no pixel has a finite value; with ``distance`` also if all have the same.
+    AxesError
+        If ``volume`` is asked for and the stack has no slices.
+    """
+    grey = Grey.of(stack, params.smoothing_px, whole=False)
+    if params.markers == "paint" and (given.paint is None or not given.paint.any()):
+        raise ParameterError("The watershed is to start from paint, and there is none.", hint="Paint a stroke in each region, or choose other markers.")
+    if params.markers == "distance":
+        foreground = yield from foreground_steps(stack, grey, bright=params.objects == "bright", grey_values=params.grey_values)
+
+        def from_distance(piece: Piece) -> Fractions:
+            objects = yield from within(objects_steps(foreground, piece.grey), 0.0, 0.1)
+            objects = yield from within(filled_steps(objects, piece.known), 0.1, 0.3)
+            labels = yield from within(split_steps(objects, piece.size, Splitting(params.neck / 100, 1.0)), 0.3, 0.9)
+            return with_lines(labels, float_plane(piece.grey).astype(np.float32)) if params.lines else labels
+
+        return (yield from pieces_steps(stack, grey, from_distance, volume=params.volume))
+    span = _span((yield from stack_histogram_steps(stack, grey)))
+
+    def work(piece: Piece) -> Fractions:
+        return (yield from _flood_steps(piece, params, span))
+
+    return (yield from pieces_steps(stack, grey, work, given if params.markers == "paint" else None, volume=params.volume))
+
+
+def _span(histogram: Histogram) -> float:
+    """Return the range of grey values but for the ends; 1 where there is none."""
+    share = np.cumsum(histogram.counts) / histogram.counts.sum()
+    first, last = np.searchsorted(share, (_TAIL, 1 - _TAIL))
+    return float((last - first) * histogram.step) or float(histogram.highest - histogram.lowest) or 1.0
+
+
+def _flood_steps(piece: Piece, params: WatershedParams, span: float) -> Fractions:
+    known = piece.known
+    paint = piece.given.paint
+    if not known.any() or (params.markers == "paint" and (paint is None or not (paint[known] > 0).any())):
+        yield 1.0
+        return np.zeros(piece.grey.shape, np.uint8)
+    surface = yield from within(_surface_steps(piece, params.surface, span), 0.0, 0.2)
+    marks = paint if params.markers == "paint" else None
+    compact = params.compactness > 0
+    basins = yield from within(basins_steps(surface, known, marks), 0.2, 0.4 if compact else 0.7)
+    if compact:
+        if marks is None:
+            edges = yield from within(passes_steps(surface, basins.labels), 0.4, 0.45)
+            deep = np.flatnonzero(deep_enough(basins, edges, params.depth))
+            marks = np.zeros(surface.shape, np.uint32)
+            marks.reshape(-1)[basins.place[deep]] = np.arange(1, deep.size + 1)
+        away = yield from within(distance_steps(marks == 0, piece.size), 0.45, 0.55)
+        surface += np.float32(params.compactness) * away
+        basins = yield from within(basins_steps(surface, known, marks), 0.55, 0.7)
+    edges = yield from within(passes_steps(surface, basins.labels), 0.7, 0.8)
+    if marks is None:
+        deep_ones = deep_enough(basins, edges, params.depth)
+        owner = np.where(deep_ones, np.cumsum(deep_ones), 0).astype(np.uint32)
+    else:
+        owner = np.zeros(basins.count + 1, np.uint32)
+        owner[1:] = marks.reshape(-1)[basins.place[1:]]
+    parts = flooded(basins.count, edges, owner)
+    yield 0.85
+    if params.markers == "paint":
+        labels = yield from within(narrowed_steps(parts[basins.labels]), 0.85, 1.0)
+    else:
+        labels = yield from within(numbered_steps(basins.labels, parts, smallest=1), 0.85, 1.0)
+    return with_lines(labels, surface) if params.lines else labels
+
+
+def _surface_steps(piece: Piece, kind: str, span: float) -> Fractions:
+    """Return what regions are parted by, in percent of the range of grey values, so that water runs away from it; float32, 0 where unknown."""
+    planes = piece.grey if piece.grey.ndim == 3 else piece.grey[None]
+    scale = (-100 if kind == "dark" else 100) / span
+    surface = np.empty(planes.shape, np.float32)
+    for z, plane in enumerate(planes):
+        surface[z] = float_plane(plane) * scale
+        yield 0.4 * (z + 1) / len(planes)
+    if kind == "gradient" and piece.grey.ndim == 3:
+        surface = yield from within(blocks_steps(surface, lambda block: _steepness(block, piece.size), (1, 1, 1)), 0.4, 1.0)
+    surface = surface.reshape(piece.grey.shape)
+    if kind == "gradient" and piece.grey.ndim == 2:
+        surface = _steepness(surface, piece.size)
+    if piece.grey.dtype.kind == "f":
+        surface[~np.isfinite(surface)] = 0
+    return surface
+
+
+def _steepness(values: NDArray[np.float32], size: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return the gradient magnitude for each pixel along X."""
+    known = np.isfinite(values)
+    if known.all():
+        return steepness(values, None, size, _SIDE)
+    return steepness(np.where(known, values, np.float32(0)), known, size, _SIDE)
