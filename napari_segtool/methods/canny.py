@@ -10,21 +10,14 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.errors import DataError, ParameterError
 from napari_segtool.core.params import Params, param
-from napari_segtool.core.planes import PlaneRule, plane_indices
-from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.planes import PlaneRule
+from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._edges import enclosed_regions
 from napari_segtool.methods._grey import Grey
 from napari_segtool.preprocess._canny import edges, strengths
-
-STRONGEST = 99.9
-"""Percentile of the gradients (those that are not 0) that counts as the strongest edge: a few hot pixels do not set the scale."""
-
-_FAINTEST = 1 / 16_000  # of the strongest edge: with limits of 0 every flat pixel would be an edge
-_MEMO, _KEPT = "strongest edges", 8
-_LOOKED_AT, _SAMPLE = 4_000_000, 500_000  # pixels whose gradients are worked out for the strongest edge, and how many of them are kept
-_BAND = 64  # rows
+from napari_segtool.preprocess._strongest import FAINTEST, strongest_of, strongest_steps
 
 
 class CannyParams(Params):
@@ -78,14 +71,16 @@ def canny(stack: Stack, params: CannyParams) -> Steps[PlaneRule]:
         raise ParameterError(f"low = {params.low:g} % lies above high = {params.high:g} %.", hint="Choose low below high, for example 20 and 40.")
     grey, sigma = Grey.of(stack), params.smoothing_px
     measured = params.per_slice and not params.strongest
-    shared = 0.0 if measured else params.strongest or (yield from _strongest_steps(stack, grey, sigma))
+    shared = 0.0 if measured else params.strongest or (yield from strongest_steps(stack, lambda index: grey.read(stack, index), sigma, grey))
+    if math.isnan(shared):
+        raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
 
     def regions(plane: NDArray[Any]) -> NDArray[Any]:
         values = grey(plane)
-        strongest = _strongest([strengths(values, sigma)]) if measured else shared
+        strongest = strongest_of([strengths(values, sigma)]) if measured else shared
         if not strongest:
             return np.zeros(values.shape, np.uint8)
-        low, high = (strongest * max(percent / 100, _FAINTEST) for percent in (params.low, params.high))
+        low, high = (strongest * max(percent / 100, FAINTEST) for percent in (params.low, params.high))
         lines = edges(values, sigma, low, high)
         if params.output == "edges":
             found: NDArray[Any] = lines.view(np.uint8)
@@ -94,43 +89,3 @@ def canny(stack: Stack, params: CannyParams) -> Steps[PlaneRule]:
         return np.where(np.isnan(values), found.dtype.type(0), found) if values.dtype.kind == "f" else found
 
     return regions
-
-
-def _strongest_steps(stack: Stack, grey: Grey, sigma_px: float) -> Steps[float]:
-    """Gradient of the strongest edge of a whole stack, remembered with the stack."""
-    kept: dict[tuple[Grey, float], float] = stack.memo.setdefault(_MEMO, {})
-    if (grey, sigma_px) in kept:
-        return kept[grey, sigma_px]
-    planes, parts, known = list(plane_indices(stack)), [], False
-    pixels = math.prod(stack.label_shape)
-    share = min(1.0, _LOOKED_AT / pixels)
-    stride = math.ceil(share * pixels / _SAMPLE) | 1  # odd, so that it does not keep to the same columns
-    for done, index in enumerate(planes, start=1):
-        values = grey.read(stack, index)
-        known = known or bool(np.isfinite(values).any() if values.dtype.kind == "f" else values.size)
-        parts += [strengths(values, sigma_px, stride, rows) for rows in _bands(len(values), share, done)]
-        yield Progress(done, len(planes), "edges")
-    if not known:
-        raise DataError(f"{stack.name or 'The image'} has no pixel with a value.", hint="Check that the file is whole and not all NaN.")
-    if len(kept) >= _KEPT:
-        kept.pop(next(iter(kept)))
-    kept[grey, sigma_px] = _strongest(parts)
-    return kept[grey, sigma_px]
-
-
-def _bands(height: int, share: float, number: int) -> list[slice]:
-    """Return bands of rows that hold about ``share`` of a plane, spread over it; in the next plane they are others."""
-    count = max(1, round(share * height / _BAND))
-    rows = math.ceil(share * height / count)
-    room = height / count - rows
-    if room <= 0:
-        return [slice(0, height)]
-    shift = room * (number * 0.618 % 1)  # the golden section: bands of neighbouring planes lie far apart
-    starts = [math.floor(height / count * band + shift) for band in range(count)]
-    return [slice(start, start + rows) for start in starts]
-
-
-def _strongest(parts: list[NDArray[np.float64]]) -> float:
-    """Percentile `STRONGEST` of all parts; 0 where every gradient is 0."""
-    joined = np.concatenate(parts)
-    return float(np.percentile(joined, STRONGEST)) if joined.size else 0.0
