@@ -72,21 +72,26 @@ def _even_plane(plane: NDArray[Any], sigma_y: float, sigma_x: float, how: How) -
 
 
 def _even_volume(volume: NDArray[Any], widths: tuple[float, float, float], how: How) -> Fractions:
-    background = np.stack([float_plane(plane) for plane in volume])
+    background = np.empty(volume.shape, float_plane(volume[0, :0]).dtype)
+    for z, plane in enumerate(volume):
+        background[z] = float_plane(plane)
+        yield 0.1 * z / len(volume)
     smoothing = smooth_volume(background, widths)
     try:
         while True:
-            yield 0.8 * next(smoothing)
+            yield 0.1 + 0.7 * next(smoothing)
     except StopIteration as stop:
         background = stop.value
-    level = float(np.average([mean_where(*pair) for pair in zip(background, volume, strict=True)], weights=_known(volume)))
+    finally:
+        smoothing.close()
+    means, counts = [], []
+    for z, plane in enumerate(volume):
+        means.append(mean_where(background[z], plane))
+        counts.append(np.isfinite(plane).sum() if plane.dtype.kind == "f" else plane.size)
+        yield 0.8
+    level = float(np.average(means, weights=counts)) if sum(counts) else 0.0
     result = np.empty(volume.shape, volume.dtype)
     for z in range(len(volume)):
         result[z] = without_background(volume[z], background[z], how, level)
         yield 0.8 + 0.2 * (z + 1) / len(volume)
     return result
-
-
-def _known(volume: NDArray[Any]) -> list[float]:
-    """Number of pixels with a value in each plane, and a trifle so that none at all is no division by zero."""
-    return [float(np.isfinite(plane).sum()) + 1e-9 if volume.dtype.kind == "f" else 1.0 for plane in volume]

@@ -17,7 +17,7 @@ from napari_segtool.preprocess._channels import each_channel_steps
 from napari_segtool.preprocess._smooth import TRUNCATE, WIDE_PX, float_plane, restored, smooth_plane, wide_blur
 from napari_segtool.preprocess._volumes import each_volume_steps, widths_px
 
-_ROWS_BYTES = 1 << 26
+_ROWS_BYTES = 1 << 24
 
 
 class GaussianParams(Params):
@@ -71,28 +71,25 @@ def gaussian(stack: Stack, params: GaussianParams) -> Steps[PlaneRule | NDArray[
 def smooth_volume(volume: NDArray[Any], sigmas: tuple[float, float, float]) -> Fractions:
     """Smooth a ``(depth, Y, X)`` volume with a Gaussian of these widths in pixels, as `smooth_plane` does a plane."""
     target = np.empty(volume.shape, volume.dtype.newbyteorder("="))
-    values = np.stack([float_plane(plane) for plane in volume])
-    yield 0.0
-    known = np.isfinite(values) if volume.dtype.kind == "f" else np.ones((1, 1, 1), bool)
-    whole = bool(known.all())
-    weights = np.ones((1, 1, 1), values.dtype) if whole else known.astype(values.dtype)
-    yield 0.0
-    original = values if whole else values.copy()
-    yield 0.0
-    if not whole:
-        values[~known] = 0
-    for z in range(len(values)):
-        values[z] = smooth_plane(values[z], sigmas[1], sigmas[2])
-        if not whole:
-            weights[z] = smooth_plane(weights[z], sigmas[1], sigmas[2])
+    values = np.empty(volume.shape, float_plane(volume[0, :0]).dtype)
+    weights: NDArray[Any] | None = None  # made at the first hole: where there is none, they would be 1 throughout
+    for z, plane in enumerate(volume):
+        known = np.isfinite(plane) if plane.dtype.kind == "f" else None
+        if known is None or known.all():
+            values[z] = smooth_plane(float_plane(plane), sigmas[1], sigmas[2])
+        else:
+            weights = np.ones(values.shape, values.dtype) if weights is None else weights
+            values[z] = smooth_plane(np.where(known, float_plane(plane), 0), sigmas[1], sigmas[2])
+            weights[z] = smooth_plane(known.astype(values.dtype), sigmas[1], sigmas[2])
         yield 0.7 * (z + 1) / len(values)
     rows = max(1, _ROWS_BYTES // max(1, values[:, :1].nbytes))
     for start in range(0, values.shape[1], rows):
         part = slice(start, start + rows)
         smooth = _smooth_depth(values[:, part], sigmas[0])
-        if not whole:
+        if weights is not None:
             with np.errstate(invalid="ignore", divide="ignore"):
-                smooth = np.where(known[:, part], smooth / _smooth_depth(weights[:, part], sigmas[0]), original[:, part])
+                smooth = smooth / _smooth_depth(weights[:, part], sigmas[0])
+            smooth = np.where(np.isfinite(volume[:, part]), smooth, volume[:, part])
         target[:, part] = restored(smooth, target.dtype)
         yield 0.7 + 0.3 * min(1.0, (start + rows) / values.shape[1])
     return target
