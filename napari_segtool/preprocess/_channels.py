@@ -73,7 +73,8 @@ def own_channel_steps(stack: Stack, learn: Learn) -> Steps[PlaneRule | NDArray[A
     count = stack.shape[stack.channel_axis]
     result: NDArray[Any] | None = None
     for channel in range(count):
-        alone = replace(stack, data=OneChannel(stack.data, stack.channel_axis, channel), axes=stack.label_axes, memo={})
+        memo = stack.memo.setdefault(f"channel {channel}", {})  # so that moving a slider does not look at every plane again
+        alone = replace(stack, data=OneChannel(stack.data, stack.channel_axis, channel), axes=stack.label_axes, memo=memo)
         steps = _channel_steps(alone, learn)
         filtered: NDArray[Any] = yield from _counted(steps, channel, count)
         result = np.empty(stack.shape, filtered.dtype) if result is None else result
