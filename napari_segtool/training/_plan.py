@@ -37,6 +37,8 @@ class Plan:
         Share of patches drawn for a class chosen evenly; the rest follows the number of pixels.
     dice_weight
         Weight of the soft Dice loss beside the cross-entropy.
+    keep_within
+        Later weights, being nearer the end of the schedule, are kept unless their Dice is worse than the best by more than this.
     normalisation
         ``"plane"`` or ``"fixed"``, see `nets._normalise.Normalisation`.
     precision
@@ -60,6 +62,7 @@ class Plan:
     class_balance: float = 0.5
     draw_balance: float = 1.0
     dice_weight: float = 0.5
+    keep_within: float = 0.01
     normalisation: Literal["plane", "fixed"] = "plane"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -26,8 +26,6 @@ from napari_segtool.training._scoring import Validation, plan_windows, predict_p
 from napari_segtool.training._trainer import Trainer, fixed_normalisation
 from napari_segtool.training._watch import Watch
 
-TOLERANCE = 0.01
-"""Later weights, being nearer the end of the schedule, are kept unless their Dice is worse than the best by more than this."""
 _WINDOW_PX = 512
 _SMALLEST_WINDOW_PX = 64
 
@@ -107,7 +105,7 @@ class Sitting:
                 self.log.write("message", text=f"Memory ran out in validation: going on with windows of {self._window_px} pixels.")
         self.latest, self.validated_step = result, self.trainer.step
         score = result.dice if result.dice == result.dice else 0.0
-        kept = score >= self.best - TOLERANCE
+        kept = score >= self.best - self.plan.keep_within
         self.best = max(self.best, score)
         names = [str(entry["name"]) for entry in self.run.classes]
         self.log.write(

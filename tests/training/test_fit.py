@@ -21,6 +21,7 @@ from napari_segtool.nets._bundle import load_network, open_bundle
 from napari_segtool.training._events import TrainingProgress
 from napari_segtool.training._fit import TrainingCancelledError
 from napari_segtool.training._run import open_run
+from napari_segtool.training._scoring import Validation
 from napari_segtool.training._trainer import Trainer
 from tests.training.blobs import blobs, kinds, messages, tiny_run, train, weights_of
 
@@ -138,6 +139,16 @@ def itertools_first(steps: Any, count: int) -> Any:
         yield from itertools.islice(steps, count)
     finally:
         steps.close()
+
+
+@pytest.mark.parametrize(("labels_are", "kept"), [("paint", [True, True, True, False]), ("mask", [True, True, False, False])])
+def test_later_weights_are_kept_unless_they_are_clearly_worse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels_are: str, kept: list[bool]) -> None:
+    image, mask = blobs()
+    run = tiny_run(tmp_path / "run", pairs=[(Stack(image, "ZYX"), (mask > 0) + np.uint8(labels_are == "paint"))], labels_are=labels_are, steps=4)
+    dices = iter([0.9, 0.895, 0.87, 0.8])
+    monkeypatch.setattr("napari_segtool.training._session.validate", lambda *_a: iter([Validation(0.1, next(dices), ())]))
+    drain(train(run))
+    assert [event["kept"] for event in run.events()[0] if event["kind"] == "validation"] == kept
 
 
 def test_a_finished_run_is_returned_as_it_is(tmp_path: Path) -> None:

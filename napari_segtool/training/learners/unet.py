@@ -60,6 +60,8 @@ class UNetLearnerParams(Params):
 
 
 _LEAST_RADIUS_PX = 5.0
+_DOUBT_PAINT, _DOUBT_MASK = 0.05, 0.01
+"""Differences of Dice that say nothing: a few held-out strokes judge far less surely than whole slices, and early weights that suit them by chance are poor."""
 _STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}
 
 
@@ -123,6 +125,7 @@ def plan_unet(run: Run) -> Plan:
         average_steps=params.average_steps,
         class_balance=params.class_balance,
         dice_weight=params.dice_weight if params.loss == "cross-entropy and Dice" or (params.loss == "auto" and not painted) else 0.0,
+        keep_within=_DOUBT_PAINT if painted else _DOUBT_MASK,
         normalisation=params.grey_values,
         precision=params.precision,
         augmentation=augmentation,
