@@ -38,8 +38,10 @@ def test_thin_walls_between_large_cells_are_what_counts(tmp_path: Path) -> None:
 def test_large_objects_are_learned_at_lower_resolution_and_with_more_around_them(tmp_path: Path) -> None:
     image, mask = discs(24)
     plan = plan_unet(tiny_run(tmp_path / "auto", pairs=[(Stack(image, "ZYX"), mask)]))
-    assert plan.network_params["reduction"] == 4
-    assert plan.patch_px == (1, 128, 128)
+    assert plan.network_params["reduction"] == 2
+    assert plan.patch_px == (1, 64, 64)
+    larger, whole = discs(46, side=220)
+    assert plan_unet(tiny_run(tmp_path / "larger", pairs=[(Stack(larger, "ZYX"), whole)])).network_params["reduction"] == 4
     full = plan_unet(tiny_run(tmp_path / "full", pairs=[(Stack(image, "ZYX"), mask)], resolution="full"))
     assert (full.network_params["reduction"], full.patch_px) == (1, (1, 32, 32))
 
@@ -70,7 +72,7 @@ def test_two_pictures_are_too_few_to_tell_up_from_down(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("folder", "axes", "upright", "reduction"), [("isbi2012_em", "ZYX", False, 1), ("usgra_nerve_vessel_us", "IYX", True, 4)])
+@pytest.mark.parametrize(("folder", "axes", "upright", "reduction"), [("isbi2012_em", "ZYX", False, 1), ("usgra_nerve_vessel_us", "IYX", True, 2)])
 def test_real_microscopy_has_no_up_and_real_ultrasound_has(tmp_path: Path, data_folder: Path, folder: str, axes: str, upright: bool, reduction: int) -> None:
     import tifffile
 

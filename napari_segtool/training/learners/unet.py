@@ -59,7 +59,7 @@ class UNetLearnerParams(Params):
     )
 
 
-_LEAST_RADIUS_PX = 5.0
+_LEAST_RADIUS_PX = 10.0
 _DOUBT_PAINT, _DOUBT_MASK = 0.05, 0.01
 """Differences of Dice that say nothing: a few held-out strokes judge far less surely than whole slices, and early weights that suit them by chance are poor."""
 _STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}
