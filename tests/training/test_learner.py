@@ -92,6 +92,10 @@ def test_paint_is_varied_strongly_and_learned_without_the_dice_loss_unless_said_
     assert (painted.augmentation, painted.dice_weight) == (strong, 0)
     masked = plan_unet(tiny_run(tmp_path / "mask", augmentation="auto"))
     assert (masked.augmentation, masked.dice_weight) == (normal, 0.5)
-    asked = plan_unet(tiny_run(tmp_path / "asked", pairs=pairs, labels_are="paint", augmentation="light", loss="cross-entropy and Dice", dice_weight=0.3))
+    assert [plan.network_params["dropout"] for plan in (painted, masked)] == [0.3, 0]
+    asked = plan_unet(
+        tiny_run(tmp_path / "asked", pairs=pairs, labels_are="paint", augmentation="light", loss="cross-entropy and Dice", dice_weight=0.3, dropout=0)
+    )
     assert (asked.augmentation.intensity, asked.dice_weight) == (0.5, 0.3)
+    assert asked.network_params["dropout"] == 0
     assert plan_unet(tiny_run(tmp_path / "plain", loss="cross-entropy")).dice_weight == 0

@@ -31,7 +31,9 @@ class UNetLearnerParams(Params):
     patch_planes: int = param(16, "3-D only: sections in a patch.", ge=1, le=512, advanced=True)
     z_factors: str = param("auto", "3-D only: pooling along Z at each level, for example 1,1,2,2; auto looks at the spacing.", advanced=True)
     normalisation: Literal["batch", "instance", "group", "none"] = param("batch", "What keeps features on one scale.", advanced=True)
-    dropout: float = param(0.0, "Share of features dropped in the deepest blocks while training.", ge=0, le=0.9, advanced=True)
+    dropout: float = param(
+        -1.0, "Share of features dropped in the deepest blocks while training; -1: 0.3 for paint, none for masks.", ge=-1, le=0.9, advanced=True
+    )
     learning_rate: float = param(0.001, "Largest step of the optimiser.", ge=0.000001, le=0.1, advanced=True)
     weight_decay: float = param(0.0001, "Pull of the weights towards zero.", ge=0, le=1, advanced=True)
     schedule: Literal["cosine", "step"] = param("cosine", "How the learning rate falls over the budget.", advanced=True)
@@ -60,6 +62,7 @@ class UNetLearnerParams(Params):
 
 
 _LEAST_RADIUS_PX = 10.0
+_DROPOUT_PAINT = 0.3
 _DOUBT_PAINT, _DOUBT_MASK = 0.05, 0.01
 """Differences of Dice that say nothing: a few held-out strokes judge far less surely than whole slices, and early weights that suit them by chance are poor."""
 _STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}
@@ -112,7 +115,7 @@ def plan_unet(run: Run) -> Plan:
             "base_channels": params.base_channels,
             "depth": params.depth,
             "normalisation": params.normalisation,
-            "dropout": params.dropout,
+            "dropout": params.dropout if params.dropout >= 0 else _DROPOUT_PAINT if painted else 0.0,
             "reduction": reduction,
             **({"z_factors": factors} if spatial == 3 else {}),
         },
