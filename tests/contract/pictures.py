@@ -70,10 +70,11 @@ def settings_for(entry: Entry, stack: Stack) -> dict[str, Any]:
     return {**seeds, **{name: getattr(given, name) for name in given.names()}}
 
 
-def bands(stack: Stack) -> np.ndarray:
-    """Labels 0 to 3 of the four bands of `scene`, of the stack's label shape."""
-    shape = [n if axis == stack.label_axes[-1] else 1 for axis, n in zip(stack.label_axes, stack.label_shape, strict=True)]
-    along = stack.label_shape[-1]
+def bands(stack: Stack, across: str = "") -> np.ndarray:
+    """Labels 0 to 3 of the four bands of `scene`, of the stack's label shape; or of bands across another axis."""
+    across = across or stack.label_axes[-1]
+    shape = [n if axis == across else 1 for axis, n in zip(stack.label_axes, stack.label_shape, strict=True)]
+    along = stack.label_shape[stack.label_axes.index(across)]
     band = np.minimum(np.arange(along) * 4 // max(1, along), 3).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(band.reshape(shape), stack.label_shape))
 
@@ -83,11 +84,12 @@ def given_for(entry: Entry, stack: Stack) -> Given:
     truth = bands(stack)
     paint = np.zeros_like(truth)
     if "paint" in entry.traits:
+        across = stack.label_axes[-1 if stack.label_shape[-1] > 1 else -2]  # a picture of one column still gets paint of several classes
         rows = tuple(
-            slice(None) if axis == stack.label_axes[-1] else slice(n // 3, n // 3 + 1 + n // 4) if axis in "YX" else slice(None)
+            slice(None) if axis == across else slice(n // 3, n // 3 + 1 + n // 4) if axis in "YX" else slice(None)
             for axis, n in zip(stack.label_axes, stack.label_shape, strict=True)
         )
-        paint[rows] = truth[rows] + 1
+        paint[rows] = bands(stack, across)[rows] + 1
     return Given(paint if "paint" in entry.traits else None, truth if needs_labels(entry) else None)
 
 
@@ -230,7 +232,7 @@ def pinholes_phantom() -> Phantom:
     """Two discs with holes in them."""
     truth, _ = two_discs()
     y, x = np.mgrid[:80, :112]
-    return refined(np.where((y % 8 < 3) & (x % 8 < 3) & (y > 25) & (y < 55), 0, truth))
+    return refined(np.where((y % 8 < 3) & (x % 8 < 3) & (y > 21) & (y < 59), 0, truth))
 
 
 def cut_phantom() -> Phantom:

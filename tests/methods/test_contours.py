@@ -130,8 +130,7 @@ def test_geodesic_contours_are_those_of_scikit_image_to_the_pixel(shape, growth,
     ease = inverse_gaussian_gradient(clouds(shape, 1), alpha=1000, sigma=1)
     start = np.zeros(shape, np.uint8)
     if growth > 0:
-        flattest = np.unravel_index(gaussian_filter(ease, 2).argmax(), shape)
-        start[tuple(slice(max(0, place - 3), place + 4) for place in flattest)] = 1
+        start[tuple(slice(n // 4, n - n // 4) for n in shape)] = 1
     else:
         start[tuple(slice(1, -1) for _ in shape)] = 1
     steps = steps if len(shape) == 2 else 5
