@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.labels import smallest_dtype
+from napari_segtool.core.parallel import in_order
 from napari_segtool.core.planes import Fractions
 
 T = TypeVar("T")
@@ -29,7 +32,7 @@ def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: in
     smallest
         Parts of fewer pixels become 0.
     part
-        Pixels that are labelled at once.
+        About how many pixels are labelled at once.
 
     Yields
     ------
@@ -41,31 +44,28 @@ def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: in
     ndarray
         uint32, numbered from 1 without gaps in the order in which parts first appear.
     """
-    rows = max(1, part // max(1, int(np.prod(image.shape[1:]))))
-    labels = np.zeros(image.shape, np.uint32)
-    starts = range(0, len(image), rows)
-    count, same = 0, []
-    for start in starts:
-        piece = _labelled(image[start : start + rows], corners)
-        found = int(piece.max(initial=0))
-        labels[start : start + rows] = np.where(piece, piece + np.uint32(count), 0)
-        if start and count:
-            same.append(_touching(image[start - 1 : start + 1], labels[start - 1 : start + 1], corners))
-        count += found
-        yield 0.7 * min(1.0, (start + rows) / len(image))
-    joined = _joined(count, same)
-    sizes = np.zeros(int(joined.max(initial=0)) + 1, np.int64)
-    if smallest > 1:
-        own = np.zeros(count + 1, np.int64)
-        for start in starts:
-            own += np.bincount(labels[start : start + rows].ravel(), minlength=count + 1)
-            yield 0.8
-        sizes = np.bincount(joined, weights=own, minlength=sizes.size).astype(np.int64)
-    final = _numbered(joined, sizes >= smallest if smallest > 1 else np.ones(sizes.size, bool))
-    if count and not np.array_equal(final, np.arange(count + 1)):
-        for start in starts:
-            labels[start : start + rows] = final[labels[start : start + rows]]
-            yield 0.8 + 0.2 * min(1.0, (start + rows) / len(image))
+    plain = image.dtype == bool and not corners and image.ndim == 3
+    rows = 1 if plain else max(1, part // max(1, int(np.prod(image.shape[1:]))))
+    pieces = [slice(start, start + rows) for start in range(0, len(image), rows)]
+    labels = np.zeros(image.shape, np.uint32)  # at first each piece has its own numbers
+    sizes, pairs, offsets = [np.zeros(1, np.int64)], [np.zeros((2, 0), np.int64)], [0]
+
+    def put(made: tuple[NDArray[Any], NDArray[np.int64]]) -> None:
+        piece = pieces[len(sizes) - 1]
+        labels[piece], own = made
+        if piece.start:
+            met = _touching(image[piece.start - 1 : piece.start + 1], labels[piece.start - 1 : piece.start + 1], corners)
+            pairs.append(met + np.array([[offsets[-2]], [offsets[-1]]]))
+        sizes.append(own[1:])
+        offsets.append(offsets[-1] + len(own) - 1)
+
+    yield from _scaled((_labelled(image[piece], corners, smallest > 1) for piece in pieces), put, len(pieces), 0.0, 0.7)
+    final = _numbered(_joined(offsets[-1], np.concatenate(pairs, axis=1)), np.concatenate(sizes), smallest)
+    if not np.array_equal(final, np.arange(len(final))) or len(pieces) > 1:
+        places = iter(pieces)
+        tables = (np.concatenate([final[:1], final[start + 1 : stop + 1]]) for start, stop in itertools.pairwise(offsets))
+        works = (_looked_up(table, labels[piece]) for table, piece in zip(tables, pieces, strict=True))
+        yield from _scaled(works, lambda made: labels.__setitem__(next(places), made), len(pieces), 0.7, 1.0)
     yield 1.0
     return labels
 
@@ -93,48 +93,75 @@ def narrowed_steps(labels: NDArray[Any]) -> Generator[float, None, NDArray[Any]]
     return narrow
 
 
-def _labelled(piece: NDArray[Any], corners: bool) -> NDArray[np.uint32]:
-    import cc3d
+def _scaled(works: Iterable[Generator[float, None, T]], take: Callable[[T], object], total: int, low: float, high: float) -> Iterator[float]:
+    with closing(in_order(works, take, total, "part")) as steps:
+        for step in steps:
+            yield low + (high - low) * step.fraction
 
+
+def _looked_up(table: NDArray[Any], numbers: NDArray[Any]) -> Generator[float, None, NDArray[Any]]:
+    yield 0.0
+    return table.take(numbers)
+
+
+def _labelled(piece: NDArray[Any], corners: bool, sized: bool) -> Generator[float, None, tuple[NDArray[Any], NDArray[np.int64]]]:
+    """Return the numbers of the parts of one piece, and the size of each, 0 too (only its length counts where sizes are not asked for)."""
+    yield 0.0
     if not piece.size:
-        return np.zeros(piece.shape, np.uint32)
-    connectivity = {(2, False): 4, (2, True): 8, (3, False): 6, (3, True): 26}[piece.ndim, corners]
-    found = cc3d.connected_components(np.ascontiguousarray(piece), connectivity=connectivity, out_dtype=np.uint32)
-    return np.asarray(found, np.uint32)
+        return np.zeros(piece.shape, np.uint32), np.zeros(1, np.int64)
+    if len(piece) == 1 and piece.ndim == 3 and piece.dtype == bool and not corners:
+        import cv2  # for one slice as quick as cc3d, and it lets go of Python's lock
+
+        count, flat = cv2.connectedComponents(np.ascontiguousarray(piece[0]).view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+        numbers: NDArray[Any] = flat[None]
+    else:
+        import cc3d
+
+        connectivity = {(2, False): 4, (2, True): 8, (3, False): 6, (3, True): 26}[piece.ndim, corners]
+        # as bytes: cc3d 4.1 takes short cuts with masks, and errs where corners count (wrong numbers in planes, failure in thin volumes)
+        bytewise = piece.view(np.uint8) if piece.dtype == bool else piece
+        whole = np.require(bytewise, requirements=["C", "W"])  # what cannot be written to it refuses
+        numbers = cc3d.connected_components(whole, connectivity=connectivity)
+        count = int(numbers.max()) + 1
+    return numbers, np.bincount(numbers.ravel(), minlength=count) if sized else np.zeros(count, np.int64)
 
 
 def _touching(image: NDArray[Any], labels: NDArray[np.uint32], corners: bool) -> NDArray[np.int64]:
-    """Pairs of numbers of parts that touch across the gap between two neighbouring rows or slices, shape ``(n, 2)``."""
-    import itertools
-
+    """Pairs of numbers of parts that touch across the gap between two neighbouring rows or slices, shape ``(2, n)``."""
     pairs = []
     for shift in itertools.product((-1, 0, 1) if corners else (0,), repeat=image.ndim - 1):
         here = tuple(slice(max(0, -step), n - max(0, step)) for step, n in zip(shift, image.shape[1:], strict=True))
         there = tuple(slice(max(0, step), n - max(0, -step)) for step, n in zip(shift, image.shape[1:], strict=True))
         upper, lower = image[0][here], image[1][there]
         met = (upper == lower) & (upper != 0)
-        pairs.append(np.stack([labels[0][here][met], labels[1][there][met]], axis=1).astype(np.int64))
-    found = np.concatenate(pairs)
-    return np.unique(found, axis=0) if len(found) else found
+        if image.dtype == bool and met.ndim == 2:  # pixels side by side lie in one and the same part of either slice: one of them tells all
+            news = met.copy()
+            news[:, 1:] &= ~met[:, :-1]
+            news[1:] &= ~met[:-1]
+            met = news
+        places = np.flatnonzero(met)
+        pairs.append(labels[0][here].ravel()[places].astype(np.uint64) << np.uint64(32) | labels[1][there].ravel()[places])
+    found = np.unique(np.concatenate(pairs))
+    return np.stack([found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)]).astype(np.int64)
 
 
-def _joined(count: int, same: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _joined(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for every number 0 … count the group it belongs to; 0 is a group of its own."""
-    from scipy.sparse import coo_matrix
+    from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    pairs = np.concatenate(same) if same else np.zeros((0, 2), np.int64)
-    if not len(pairs):
+    if not pairs.shape[1]:
         return np.arange(count + 1)
-    graph = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count + 1, count + 1))
+    graph = coo_array((np.ones(pairs.shape[1], np.int8), tuple(pairs)), shape=(count + 1, count + 1))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def _numbered(groups: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Number the kept groups from 1 in the order in which they first appear; 0 and the others become 0."""
-    first = np.unique(groups, return_index=True)[1]
-    order = np.argsort(first, kind="stable")
-    wanted = [int(group) for group in order if kept[group] and group != groups[0]]
+def _numbered(groups: NDArray[np.int64], sizes: NDArray[np.int64], smallest: int) -> NDArray[np.uint32]:
+    """Number the groups that are large enough from 1 in the order in which they first appear; 0 and the others become 0."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    kept = np.bincount(inverse, weights=sizes) >= smallest if smallest > 1 else np.ones(len(first), bool)
+    kept[inverse[0]] = False
+    order = np.argsort(first)
     number = np.zeros(len(first), np.uint32)
-    number[wanted] = np.arange(1, len(wanted) + 1)
-    return number[groups]
+    number[order] = np.cumsum(kept[order]) * kept[order]
+    return number[inverse]

@@ -82,7 +82,8 @@ def keep_linked_steps(marks: NDArray[np.uint8], corners: bool, slab_voxels: int 
 def _parts(slab: NDArray[np.uint8], corners: bool) -> tuple[NDArray[Any], int]:
     import cc3d
 
-    parts, count = cc3d.connected_components(slab > 0, connectivity=26 if corners else 6, binary_image=True, return_N=True)
+    # as bytes: cc3d 4.1 takes short cuts with masks, and fails in thin volumes where corners count
+    parts, count = cc3d.connected_components((slab > 0).view(np.uint8), connectivity=26 if corners else 6, return_N=True)
     return parts, int(count)
 
 
