@@ -22,11 +22,13 @@ from napari_segtool.core.registry import METHODS
 from napari_segtool.ui._bridge import class_names_of, fits, is_labels, labels_of, notes_of, unpainted_is_background
 from napari_segtool.ui._compare_grid import CandidateGrid
 from napari_segtool.ui._compare_methods import MethodTree
-from napari_segtool.ui._compare_subject import Subject, comparison_steps, keep_candidate, place_text
+from napari_segtool.ui._compare_subject import Subject, comparison_steps, keep_candidate, place_text, subject_of
 from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._layers import LayerCombo
 from napari_segtool.ui._session import Session
 from napari_segtool.ui._working import WorkingWidget
+
+__all__ = ["CompareDialog", "Comparison", "show_comparison", "subject_of"]
 
 FAMILIES = ("threshold", "clustering", "edges", "regions", "watershed", "contours", "objects")
 SIZE_PX = (1120, 720)

@@ -9,7 +9,7 @@ from typing import Any
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton
 
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.given import inputs_of
@@ -62,6 +62,10 @@ class SegmentPanel(Panel):
         row.addWidget(self.following)
         self.body.addWidget(self.settings)
         self.body.addLayout(row)
+        self.compare_button = QPushButton("Compare on this slice…")
+        self.compare_button.setToolTip("See what several methods make of the visible slice, side by side, and take one over.")
+        self.compare_button.clicked.connect(self._compare)
+        self.body.addWidget(self.compare_button)
         self.preview = LivePreview(self.viewer, self._request, self)
         self._bench = Bench()
         self._paused = self._said_by_preview = False
@@ -161,6 +165,11 @@ class SegmentPanel(Panel):
     def choose(self, name: str, values: Mapping[str, Any] | None = None) -> None:
         """Choose a method, with settings, as if the user had."""
         self.settings.choose(name, values or {})
+
+    def _compare(self, _: bool) -> None:
+        from napari_segtool.ui.compare import show_comparison, subject_of
+
+        show_comparison(self.session, partial(subject_of, self), self.choose)
 
     def _method_chosen(self) -> None:
         self.preview.labels.remove()
