@@ -4,8 +4,8 @@
     python docs/gallery.py --all      all of them
     python docs/gallery.py otsu frangi
 
-An entry's family decides on which sample it is shown, its traits what it is given; both samples are made by code. `docs/gallery.json` holds the
-settings of the few entries whose defaults show nothing there.
+An entry's family and its test picture decide what it is shown on, its traits what it is given; the samples are made by code. For the few entries
+that would show nothing there, `docs/gallery.json` names another sample or other settings.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ SHOWN = 5
 PANEL_PX = 144
 GAP_PX = 4
 LARGEST_BYTES = 25_000
-ON_ULTRASOUND = {"clustering", "regions", "contours", "speckle", "intensity"}
+ON_ULTRASOUND = {"clustering", "contours", "speckle"}
+UNEVEN, DIM = {"shading", "shaded"}, {"ramp", "faint"}
 CROPS = {"em": (slice(40, 184), slice(60, 204)), "ultrasound": (slice(16, 304), slice(48, 336))}
 
 
@@ -50,9 +51,16 @@ class Scene:
 
 @cache
 def scene(name: str) -> Scene:
-    """Return slice `SHOWN` of a sample."""
-    stack, truth = sample(name)
-    return Scene(Stack(np.asarray(stack.data)[SHOWN], "YX", stack.spacing_um[1:], name), np.asarray(truth.data)[SHOWN], CROPS[name])
+    """Return slice `SHOWN` of a sample; "em-uneven" is lit from the right, "em-dim" hardly at all."""
+    origin, _, light = name.partition("-")
+    stack, truth = sample(origin)
+    plane = np.asarray(stack.data)[SHOWN].astype(float)
+    if light == "uneven":
+        plane *= np.linspace(0.25, 1.1, plane.shape[1])
+    elif light == "dim":
+        plane = 40 + 0.25 * plane
+    data = plane.clip(0, 255).astype(np.uint8)
+    return Scene(Stack(data, "YX", stack.spacing_um[1:], name), np.asarray(truth.data)[SHOWN], CROPS[origin])
 
 
 def picture_of(kind: str, entry: Entry) -> Path:
@@ -60,22 +68,31 @@ def picture_of(kind: str, entry: Entry) -> Path:
     return DOCS / "images" / "gallery" / f"{kind}-{entry.name}.png"
 
 
-def settings_of(kind: str, entry: Entry) -> dict[str, Any]:
-    """Return the settings of the picture that are not the defaults."""
-    settings: dict[str, Any] = json.loads((DOCS / "gallery.json").read_text(encoding="utf-8")).get(f"{kind}-{entry.name}", {})
-    return settings
+def wish_of(kind: str, entry: Entry) -> dict[str, Any]:
+    """Return the ``sample`` and the ``settings`` of the picture, where they are not the usual ones."""
+    wish: dict[str, Any] = json.loads((DOCS / "gallery.json").read_text(encoding="utf-8")).get(f"{kind}-{entry.name}", {})
+    return wish
+
+
+def usual_sample(entry: Entry) -> str:
+    """Return the sample that suits an entry."""
+    if entry.phantom in UNEVEN:
+        return "em-uneven"
+    if entry.phantom in DIM:
+        return "em-dim"
+    return "ultrasound" if entry.family in ON_ULTRASOUND else "em"
 
 
 def draw(kind: str, entry: Entry) -> np.ndarray:
     """Return the picture of an entry, input at the left and result at the right: uint8, ``(height, width, 3)``."""
-    where = scene("ultrasound" if entry.family in ON_ULTRASOUND else "em")
-    settings = settings_of(kind, entry)
+    wish = wish_of(kind, entry)
+    where, settings = scene(wish.get("sample", usual_sample(entry))), wish.get("settings", {})
     if kind == "filter":
         result = np.asarray(apply_filter(where.stack, entry.name, **settings).data)
         limits = (0.0, 255.0) if "keeps-type" in entry.traits else tuple(np.nanpercentile(result, (1, 99)))
         return joined(shown(where, where.stack.data), shown(where, result, limits))
     given = given_for(entry, where)
-    seeds = {field.name: seeds_in(where.truth) for field in describe(entry.params) if field.kind == "points"}
+    seeds = {field.name: seeds_in(where) for field in describe(entry.params) if field.kind == "points"}
     labels = np.asarray(segment(where.stack, entry.name, **{**seeds, **given, **settings}).data)
     marks = given.get("paint", given.get("labels"))
     left = shown(where, where.stack.data, marks=marks)
@@ -88,7 +105,7 @@ def given_for(entry: Entry, where: Scene) -> dict[str, Any]:
     """Return what an entry must be given beside the picture."""
     if "paint" in entry.traits:
         return {"paint": simulated_strokes(where.truth[None], (0,), fraction=0.03)[0]}
-    if "labels" in entry.traits and entry.family != "refine":
+    if entry.phantom == "drawn":
         return {"labels": drawn_shape(where.truth)}
     if "labels" in entry.traits or {"takes-labels", "takes-probabilities"} <= entry.traits:
         return {"labels": np.asarray(segment(where.stack, "otsu").data)}
@@ -96,31 +113,26 @@ def given_for(entry: Entry, where: Scene) -> dict[str, Any]:
 
 
 def drawn_shape(truth: np.ndarray) -> np.ndarray:
-    """Return a rough outline of the largest piece of the last class, as somebody might draw it."""
+    """Return a rough outline of the second largest piece of the last class (the largest lies in a shadow), as somebody might draw it."""
     import cv2
 
-    piece = largest_piece(truth == truth.max()).astype(np.uint8)
-    return cv2.dilate(piece, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (25, 25)))
+    _, pieces, facts, _ = cv2.connectedComponentsWithStats((truth == truth.max()).astype(np.uint8))
+    second = 1 + int(np.argsort(-facts[1:, cv2.CC_STAT_AREA])[1])
+    return cv2.dilate((pieces == second).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (17, 17)))
 
 
-def seeds_in(truth: np.ndarray) -> str:
-    """Return a seed in the middle of the largest piece of each class but the first."""
+def seeds_in(where: Scene) -> str:
+    """Return a seed in the middle of each of the three largest pieces of class 1 that are shown."""
     import cv2
 
+    top, left = (part.start for part in where.crop)
+    depth = cv2.distanceTransform((where.truth[where.crop] == 1).astype(np.uint8), cv2.DIST_L2, 5)
+    _, pieces, facts, _ = cv2.connectedComponentsWithStats((depth > 2).astype(np.uint8))
     places = []
-    for value in (value for value in np.unique(truth) if value):
-        depth = cv2.distanceTransform(largest_piece(truth == value).astype(np.uint8), cv2.DIST_L2, 5)
-        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-        places.append(f"{y},{x}:{value}")
+    for label, piece in enumerate(1 + np.argsort(-facts[1:, cv2.CC_STAT_AREA])[:3], start=1):
+        y, x = np.unravel_index(int(np.where(pieces == piece, depth, 0).argmax()), depth.shape)
+        places.append(f"{y + top},{x + left}:{label}")
     return "; ".join(places)
-
-
-def largest_piece(mask: np.ndarray) -> np.ndarray:
-    """Return the largest connected piece of a mask."""
-    import cv2
-
-    _, pieces, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    return pieces == 1 + int(facts[1:, cv2.CC_STAT_AREA].argmax())
 
 
 def shown(where: Scene, values: np.ndarray, limits: tuple[float, float] = (0.0, 255.0), marks: np.ndarray | None = None) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_segtool.cli._app import run
+from napari_segtool.core.registry import FILTERS, METHODS
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -31,9 +32,23 @@ def test_the_quick_start_runs_as_written(tmp_path, monkeypatch, capsys):
 
 def test_the_reference_is_what_the_registries_say():
     code = (DOCS / "reference.py").read_text(encoding="utf-8")
-    module: dict = {"__name__": "reference"}
+    module: dict = {"__name__": "reference", "__file__": str(DOCS / "reference.py")}
     exec(compile(code, "reference.py", "exec"), module)
     assert (DOCS / "reference.md").read_text(encoding="utf-8") == module["page"](), "run: python docs/reference.py"
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry"), [("method", entry) for entry in METHODS] + [("filter", entry) for entry in FILTERS], ids=lambda one: getattr(one, "name", one)
+)
+def test_every_method_and_filter_has_a_section_with_a_picture_and_what_it_is_good_for(kind, entry):
+    picture = f"images/gallery/{kind}-{entry.name}.png"
+    assert (DOCS / picture).is_file(), "run: python docs/gallery.py"
+    assert (DOCS / picture).stat().st_size <= 30_000
+    heading = f"### `{entry.name}`: {entry.title}\n"
+    sections = [part.split("\n### ")[0] for part in (DOCS / "reference.md").read_text(encoding="utf-8").split(heading)[1:]]
+    section = next(part for part in sections if picture in part)  # a filter may share its name with a method
+    assert entry.summary in section
+    assert entry.reference in section
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]))
