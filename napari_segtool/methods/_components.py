@@ -127,7 +127,7 @@ def _labelled(piece: NDArray[Any], corners: bool, sized: bool) -> Generator[floa
 
 
 def _touching(image: NDArray[Any], labels: NDArray[np.uint32], corners: bool) -> NDArray[np.int64]:
-    """Pairs of numbers of parts that touch across the gap between two neighbouring rows or slices, shape ``(2, n)``."""
+    """Pairs of numbers of parts that touch across the gap between two rows or slices, shape ``(2, n)``; some may come more than once."""
     pairs = []
     for shift in itertools.product((-1, 0, 1) if corners else (0,), repeat=image.ndim - 1):
         here = tuple(slice(max(0, -step), n - max(0, step)) for step, n in zip(shift, image.shape[1:], strict=True))
@@ -141,7 +141,8 @@ def _touching(image: NDArray[Any], labels: NDArray[np.uint32], corners: bool) ->
             met = news
         places = np.flatnonzero(met)
         pairs.append(labels[0][here].ravel()[places].astype(np.uint64) << np.uint64(32) | labels[1][there].ravel()[places])
-    found = np.unique(np.concatenate(pairs))
+    found = np.concatenate(pairs)
+    found = found if image.dtype == bool else np.unique(found)
     return np.stack([found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)]).astype(np.int64)
 
 
@@ -152,7 +153,7 @@ def _joined(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 
     if not pairs.shape[1]:
         return np.arange(count + 1)
-    graph = coo_array((np.ones(pairs.shape[1], np.int8), tuple(pairs)), shape=(count + 1, count + 1))
+    graph = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(count + 1, count + 1))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
