@@ -160,8 +160,9 @@ def _step_ticks(owners: NDArray[Any], unknown: Blocked | None, force: Force, box
         inside = yield from smooth_ticks(inside, walls, done * smoothing + turn)
     yield
     now = inside.view(bool)
-    here[before & ~now] = 0
-    here[now] = label
+    np.copyto(here, here.dtype.type(0), where=before & ~now)
+    np.copyto(here, here.dtype.type(label), where=now)
+    yield
     yield from force.took_ticks(inside, box, label)
     return inside
 

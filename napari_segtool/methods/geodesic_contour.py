@@ -87,7 +87,10 @@ def geodesic_contour(stack: Stack, params: GeodesicContourParams, given: Given) 
             slopes = plane_slopes(values, params.smoothing_px)
         else:
             slopes = yield from _portion(volume_slopes_steps(values, widths, size), 0.0, 0.1)
-        ease = 1 / (1 + (slopes / np.float32(steep)) ** 2)
+        ease = slopes
+        for first, last in slabs(len(slopes), slopes[:1].size):
+            ease[first:last] = 1 / (1 + (slopes[first:last] / np.float32(steep)) ** 2)
+            yield 0.0 if values.ndim == 2 else 0.1
         unknown = unknown_in(values)
         growth = {"grow": 1, "shrink": -1, "none": 0, "auto": -1 if start is None else 1}[params.balloon]
         force = EdgeForce(ease, growth, _STOPS)

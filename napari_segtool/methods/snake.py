@@ -156,7 +156,7 @@ def outlines_of(labels: NDArray[Any]) -> list[Outline]:
     import cc3d
     from scipy.ndimage import find_objects
 
-    regions = cc3d.connected_components(np.require(labels, requirements="CW"), connectivity=4)
+    regions = cc3d.connected_components(np.require(labels, requirements=["C", "W"]), connectivity=4)
     found = []
     for number, box in enumerate(find_objects(regions.astype(np.int32)), start=1):
         if box is None:

@@ -72,7 +72,8 @@ def weighed_steps(stack: Stack, grey: Grey, given: Given, confidence: float, wei
         read = yield from read_volume_steps(stack, grey, one, done, len(volumes))
         part = Given(labels=None if given.labels is None else one.of(given.labels))
         if given.probabilities is not None:
-            part = replace(part, probabilities=np.stack([one.of(likely) for likely in given.probabilities]))
+            likely = given.probabilities[(slice(None), *one.key)].transpose(0, *(axis + 1 for axis in one.order))
+            part = replace(part, probabilities=likely)
         one.of(result)[...] = yield from as_progress(classes(read, part), done, len(volumes), "volume")
         yield Progress(done + 1, len(volumes), "volume")
     return result
@@ -104,15 +105,18 @@ def _chosen_steps(grey: NDArray[Any], part: Given, values: NDArray[Any], confide
     if len(values) == 1:
         yield 1.0
         return np.zeros(grey.shape, np.uint8)
-    if part.probabilities is not None:
-        shares = _normalised(part.probabilities)
-    else:
-        assert part.labels is not None
-        table = np.full((len(values), len(values)), (1 - confidence) / (len(values) - 1), np.float32)
-        np.fill_diagonal(table, confidence)
-        places = np.searchsorted(values, part.labels)
-        shares = np.stack([row[places] for row in table])
-    yield 0.0
+    table = np.full((len(values), len(values)), (1 - confidence) / (len(values) - 1), np.float32)
+    np.fill_diagonal(table, confidence)
+    shares = np.empty((len(values), *grey.shape), np.float32)
+    for rows, _ in slabs(grey.shape):
+        if part.probabilities is not None:
+            shares[:, rows] = _normalised(part.probabilities[:, rows])
+        else:
+            assert part.labels is not None
+            places = np.searchsorted(values, part.labels[rows])
+            for share, row in zip(shares, table, strict=True):
+                share[rows] = row[places]
+        yield 0.0
     return (yield from weigh(grey, shares, unknown))
 
 

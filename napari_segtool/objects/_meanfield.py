@@ -61,7 +61,11 @@ def mean_field_steps(shares: Values, known: NDArray[np.bool_], kernels: Sequence
     .. [1] Krähenbühl & Koltun 2011, Efficient inference in fully connected CRFs with Gaussian edge potentials, arXiv:1210.5644
     """
     beliefs = yield from beliefs_steps(shares, known, kernels, iterations)
-    return np.where(known, beliefs.argmax(axis=0), 0).astype(np.uint8)
+    chosen = np.zeros(known.shape, np.uint8)
+    for rows in _rows(known.shape):
+        chosen[rows] = np.where(known[rows], beliefs[:, rows].argmax(axis=0), 0)
+        yield 1.0
+    return chosen
 
 
 def beliefs_steps(shares: Values, known: NDArray[np.bool_], kernels: Sequence[tuple[float, Kernel]], iterations: int) -> Fractions:
@@ -72,23 +76,38 @@ def beliefs_steps(shares: Values, known: NDArray[np.bool_], kernels: Sequence[tu
     norms = []
     for _, kernel in kernels:
         total = yield from portion(kernel.filter_steps(known.astype(np.float32)), done / pieces, (done + 1) / pieces)
-        norms.append(np.where(known, 1 / np.sqrt(np.maximum(total, np.float32(1e-12))), 0).astype(np.float32))
         done += 1
-    prior = np.log(np.maximum(shares, np.float32(LEAST_SHARE)))
-    beliefs = np.where(known, shares, 0).astype(np.float32)
+        for rows in _rows(known.shape):
+            total[rows] = np.where(known[rows], 1 / np.sqrt(np.maximum(total[rows], np.float32(1e-12))), 0)
+            yield done / pieces
+        norms.append(total)
+    beliefs, scores = np.empty_like(shares), np.empty_like(shares)
+    for rows in _rows(known.shape):
+        beliefs[:, rows] = np.where(known[rows], shares[:, rows], 0)
+        yield done / max(1, pieces)
     for _ in range(iterations):
-        scores = prior.copy()
+        for rows in _rows(known.shape):
+            scores[:, rows] = np.log(np.maximum(shares[:, rows], np.float32(LEAST_SHARE)))
+            yield done / max(1, pieces)
         for (weight, kernel), norm in zip(kernels, norms, strict=True):
             for belief, score in zip(beliefs, scores, strict=True):
                 message = yield from portion(kernel.filter_steps(belief * norm), done / pieces, (done + 1) / pieces)
-                score += np.float32(weight) * norm * message
                 done += 1
-        scores -= scores.max(axis=0)
-        np.exp(scores, out=scores)
-        scores /= scores.sum(axis=0)
-        beliefs = np.where(known, scores, 0)
+                for rows in _rows(known.shape):
+                    score[rows] += np.float32(weight) * norm[rows] * message[rows]
+                    yield done / pieces
+        for rows in _rows(known.shape):
+            likely = np.exp(scores[:, rows] - scores[:, rows].max(axis=0))
+            beliefs[:, rows] = np.where(known[rows], likely / likely.sum(axis=0), 0)
+            yield done / max(1, pieces)
     yield 1.0
     return beliefs
+
+
+def _rows(shape: tuple[int, ...]) -> list[slice]:
+    """Parts of rows or slices that are worked on between two steps."""
+    count = max(1, _CHUNK_PIXELS // max(1, int(np.prod(shape[1:]))))
+    return [slice(first, min(first + count, shape[0])) for first in range(0, shape[0], count)]
 
 
 class NearKernel:
@@ -151,9 +170,9 @@ class SimilarKernel:
     def __init__(self, grey: NDArray[Any], known: NDArray[np.bool_], sigmas: tuple[float, ...], sigma_grey: float) -> None:
         self._grey, self._known = grey, known
         self._steps = tuple(sigma / _FINENESS for sigma in sigmas)
-        values = grey[known]
-        self._lowest = float(values.min()) if values.size else 0.0
         self._grey_step = sigma_grey / _FINENESS
+        values = grey if known.all() else grey[known]
+        self._lowest = float(values.min()) if values.size else 0.0
         levels = (float(values.max()) - self._lowest) / self._grey_step if values.size else 0.0
         self._shape = (*(math.floor((n - 1) / step) + 2 for n, step in zip(grey.shape, self._steps, strict=True)), math.floor(levels) + 2)
         if math.prod(self._shape) > _MOST_CELLS:
@@ -161,8 +180,7 @@ class SimilarKernel:
                 f"Comparing pixels so finely would need a grid of {math.prod(self._shape):,} cells.",
                 hint="Choose a wider appearance or a larger contrast, or work slice by slice.",
             )
-        rows = max(1, _CHUNK_PIXELS // max(1, int(np.prod(grey.shape[1:]))))
-        self._chunks = [slice(first, min(first + rows, grey.shape[0])) for first in range(0, grey.shape[0], rows)]
+        self._chunks = _rows(grey.shape)
         self._kept: dict[int, Any] | None = {} if grey.size * 2 ** len(self._shape) <= _KEPT_WEIGHTS else None
 
     def filter_steps(self, values: Values) -> Filtered:

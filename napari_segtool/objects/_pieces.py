@@ -106,7 +106,7 @@ def _numbered_steps(labels: NDArray[Any], corners: bool) -> Generator[float, Non
     numbers = np.zeros(labels.shape, np.uint32)
     count, pairs = 0, []
     for part, finished in slabs(labels.shape):
-        slab = np.require(labels[part], requirements="CW")  # what cannot be written to is copied: the library refuses it
+        slab = np.require(labels[part], requirements=["C", "W"])  # what cannot be written to is copied: the library refuses it
         found, new = cc3d.connected_components(slab, connectivity=connectivity, out_dtype=np.uint32, return_N=True)
         if count:
             found[found > 0] += np.uint32(count)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.objects._boxes import boxes_steps
-from napari_segtool.objects._pieces import Pieces
+from napari_segtool.objects._pieces import Pieces, slabs
 from napari_segtool.preprocess._portions import portion
 
 Measures = Generator[float, None, NDArray[np.float64]]
@@ -76,7 +76,12 @@ def solidity_steps(pieces: Pieces, wanted: NDArray[np.bool_]) -> Measures:
     solidity = np.ones(len(pieces.sizes))
     for done, (number, box) in enumerate(boxes.items()):
         if wanted[number]:
-            solidity[number] = pieces.sizes[number] / max(1, hull_pixels(pieces.numbers[box] == number))
+            here = pieces.numbers[box]
+            ends = []
+            for part, _ in slabs(here.shape):
+                ends.append(_row_ends(here[part] == number) + np.eye(1, here.ndim, dtype=np.int64) * part.start)
+                yield 0.1 + 0.9 * done / len(boxes)
+            solidity[number] = pieces.sizes[number] / _in_hull(np.concatenate(ends), int(pieces.sizes[number]))
         yield 0.1 + 0.9 * (done + 1) / len(boxes)
     return solidity
 
@@ -91,10 +96,14 @@ def hull_pixels(mask: NDArray[np.bool_]) -> int:
     >>> hull_pixels(np.array([[1, 0, 1], [0, 0, 0], [1, 0, 1]], bool))
     9
     """
-    if mask.ndim == 3 and 1 in mask.shape:
-        mask = mask.squeeze(axis=mask.shape.index(1))
-    points = _row_ends(mask)
-    return _in_polygon(points) if mask.ndim == 2 else _in_polyhedron(points, int(mask.sum()))
+    return _in_hull(_row_ends(mask), int(mask.sum()))
+
+
+def _in_hull(points: NDArray[np.int64], at_least: int) -> int:
+    flat = [axis for axis in range(points.shape[1]) if points.shape[1] == 3 and np.ptp(points[:, axis]) == 0]
+    if flat:
+        points = np.delete(points, flat[0], axis=1)
+    return _in_polygon(points) if points.shape[1] == 2 else _in_polyhedron(points, at_least)
 
 
 def _row_ends(mask: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -76,7 +76,8 @@ def _filled_steps(labels: NDArray[Any], largest: float) -> Fractions:
     for done, (label, box) in enumerate(inner_first):
         hole = yield from portion(_hole_steps(labels[box], label, largest), 0.1 + 0.9 * done / len(boxes), 0.1 + 0.9 * (done + 1) / len(boxes))
         inside = result[box]
-        inside[hole & (inside == 0)] = label
+        for part, _ in slabs(hole.shape):
+            inside[part][hole[part] & (inside[part] == 0)] = label
     yield 1.0
     return result
 

@@ -17,6 +17,7 @@ from napari_segtool.methods._cuts import potts_labels_steps
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._histogram import stack_histogram_steps
 from napari_segtool.objects._likely import weighed_steps
+from napari_segtool.objects._pieces import slabs
 from napari_segtool.objects._walk import sample_size
 
 _LEAST_SHARE = 1e-5  # probabilities below count as this one, so that no class is ruled out
@@ -79,22 +80,28 @@ def potts(stack: Stack, params: PottsParams, given: Given) -> Steps[PlaceRule | 
     costs = tuple(params.smoothness * (size[-1] / step) ** 2 for step in size)
 
     def weigh(values: NDArray[Any], shares: NDArray[np.float32], unknown: NDArray[np.bool_] | None) -> Fractions:
-        unary = -np.log(np.maximum(shares, np.float32(_LEAST_SHARE)))
-        if unknown is not None:
-            unary[:, unknown] = np.nan
+        for rows, _ in slabs(values.shape):
+            shares[:, rows] = -np.log(np.maximum(shares[:, rows], np.float32(_LEAST_SHARE)))
+            if unknown is not None:
+                shares[:, rows][:, unknown[rows]] = np.nan
+            yield 0.0
         weights: list[NDArray[Any] | float] = list(costs)
         if not params.ignore_edges:
             weights = []
             for axis, cost in enumerate(costs):
-                weights.append(_edge_weights(values, axis, scale, cost))
-                yield 0.0
-        return (yield from potts_labels_steps(unary, weights))
+                weights.append((yield from _edge_weights_steps(values, axis, scale, cost)))
+        return (yield from potts_labels_steps(shares, weights))
 
     return (yield from weighed_steps(stack, grey, given, params.confidence, weigh, volume=params.volume))
 
 
-def _edge_weights(values: NDArray[Any], axis: int, scale: float, cost: float) -> NDArray[np.float32]:
-    """What a boundary costs between each pixel and the next along ``axis``."""
-    finite = np.where(np.isfinite(values), values, 0).astype(np.float32)
-    with np.errstate(under="ignore"):
-        return np.asarray(cost * np.exp(-((np.diff(finite, axis=axis) / scale) ** 2) / 2), np.float32)
+def _edge_weights_steps(values: NDArray[Any], axis: int, scale: float, cost: float) -> Fractions:
+    """Return what a boundary costs between each pixel and the next along ``axis``."""
+    weights = np.empty([n - (i == axis) for i, n in enumerate(values.shape)], np.float32)
+    for rows, _ in slabs(weights.shape):
+        part = values[rows.start : rows.stop + (axis == 0)]
+        finite = np.where(np.isfinite(part), part, 0).astype(np.float32)
+        with np.errstate(under="ignore"):
+            weights[rows] = cost * np.exp(-((np.diff(finite, axis=axis) / scale) ** 2) / 2)
+        yield 0.0
+    return weights
