@@ -47,25 +47,32 @@ def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: in
     plain = image.dtype == bool and not corners and image.ndim == 3
     rows = 1 if plain else max(1, part // max(1, int(np.prod(image.shape[1:]))))
     pieces = [slice(start, start + rows) for start in range(0, len(image), rows)]
-    labels = np.zeros(image.shape, np.uint32)  # at first each piece has its own numbers
     sizes, pairs, offsets = [np.zeros(1, np.int64)], [np.zeros((2, 0), np.int64)], [0]
+    numbered: list[NDArray[Any] | None] = []  # each piece has its own numbers at first
+    last = np.zeros(0, np.uint32)
 
     def put(made: tuple[NDArray[Any], NDArray[np.int64]]) -> None:
-        piece = pieces[len(sizes) - 1]
-        labels[piece], own = made
-        if piece.start:
-            met = _touching(image[piece.start - 1 : piece.start + 1], labels[piece.start - 1 : piece.start + 1], corners)
-            pairs.append(met + np.array([[offsets[-2]], [offsets[-1]]]))
+        nonlocal last
+        numbers, own = made
+        if start := pieces[len(numbered)].start:
+            pairs.append(_touching(image[start - 1 : start + 1], last, numbers[0], corners) + np.array([[offsets[-2]], [offsets[-1]]]))
+        last = numbers[-1] if len(numbers) else last
+        numbered.append(numbers)
         sizes.append(own[1:])
         offsets.append(offsets[-1] + len(own) - 1)
 
     yield from _scaled((_labelled(image[piece], corners, smallest > 1) for piece in pieces), put, len(pieces), 0.0, 0.7)
     final = _numbered(_joined(offsets[-1], np.concatenate(pairs, axis=1)), np.concatenate(sizes), smallest)
-    if not np.array_equal(final, np.arange(len(final))) or len(pieces) > 1:
-        places = iter(pieces)
-        tables = (np.concatenate([final[:1], final[start + 1 : stop + 1]]) for start, stop in itertools.pairwise(offsets))
-        works = (_looked_up(table, labels[piece]) for table, piece in zip(tables, pieces, strict=True))
-        yield from _scaled(works, lambda made: labels.__setitem__(next(places), made), len(pieces), 0.7, 1.0)
+    labels = np.empty(image.shape, np.uint32)
+
+    def renumbered(place: int, table: NDArray[np.uint32]) -> Generator[float, None, None]:
+        numbers, numbered[place] = numbered[place], None  # given back as the whole is filled
+        yield 0.0
+        if numbers is not None:
+            np.take(table, numbers, out=labels[pieces[place]], mode="clip")  # every number is in the table; checking it would take a copy
+
+    tables = (np.concatenate([final[:1], final[start + 1 : stop + 1]]) for start, stop in itertools.pairwise(offsets))
+    yield from _scaled(itertools.starmap(renumbered, enumerate(tables)), lambda _: None, len(pieces), 0.7, 1.0)
     yield 1.0
     return labels
 
@@ -99,11 +106,6 @@ def _scaled(works: Iterable[Generator[float, None, T]], take: Callable[[T], obje
             yield low + (high - low) * step.fraction
 
 
-def _looked_up(table: NDArray[Any], numbers: NDArray[Any]) -> Generator[float, None, NDArray[Any]]:
-    yield 0.0
-    return table.take(numbers)
-
-
 def _labelled(piece: NDArray[Any], corners: bool, sized: bool) -> Generator[float, None, tuple[NDArray[Any], NDArray[np.int64]]]:
     """Return the numbers of the parts of one piece, and the size of each, 0 too (only its length counts where sizes are not asked for)."""
     yield 0.0
@@ -126,21 +128,23 @@ def _labelled(piece: NDArray[Any], corners: bool, sized: bool) -> Generator[floa
     return numbers, np.bincount(numbers.ravel(), minlength=count) if sized else np.zeros(count, np.int64)
 
 
-def _touching(image: NDArray[Any], labels: NDArray[np.uint32], corners: bool) -> NDArray[np.int64]:
+def _touching(image: NDArray[Any], above: NDArray[Any], below: NDArray[Any], corners: bool) -> NDArray[np.int64]:
     """Pairs of numbers of parts that touch across the gap between two rows or slices, shape ``(2, n)``; some may come more than once."""
     pairs = []
     for shift in itertools.product((-1, 0, 1) if corners else (0,), repeat=image.ndim - 1):
         here = tuple(slice(max(0, -step), n - max(0, step)) for step, n in zip(shift, image.shape[1:], strict=True))
         there = tuple(slice(max(0, step), n - max(0, -step)) for step, n in zip(shift, image.shape[1:], strict=True))
         upper, lower = image[0][here], image[1][there]
-        met = (upper == lower) & (upper != 0)
-        if image.dtype == bool and met.ndim == 2:  # pixels side by side lie in one and the same part of either slice: one of them tells all
-            news = met.copy()
-            news[:, 1:] &= ~met[:, :-1]
-            news[1:] &= ~met[:-1]
-            met = news
+        if image.dtype != bool:
+            met = (upper == lower) & (upper != 0)
+        else:
+            met = upper & lower
+            if met.ndim == 2:  # pixels side by side lie in one and the same part of either slice: one of them tells all
+                beside = met.copy()
+                met[:, 1:] &= ~beside[:, :-1]
+                met[1:] &= ~beside[:-1]
         places = np.flatnonzero(met)
-        pairs.append(labels[0][here].ravel()[places].astype(np.uint64) << np.uint64(32) | labels[1][there].ravel()[places])
+        pairs.append(above[here].ravel()[places].astype(np.uint64) << np.uint64(32) | below[there].ravel()[places].astype(np.uint64))
     found = np.concatenate(pairs)
     found = found if image.dtype == bool else np.unique(found)
     return np.stack([found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)]).astype(np.int64)
