@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-SLAB_VOXELS = 1 << 21
+SLAB_VOXELS = 1 << 20
 """Voxels that are numbered without yielding: a fraction of a second."""
 
 Numbers = NDArray[np.unsignedinteger]
@@ -18,8 +18,8 @@ def slabs_of(shape: tuple[int, ...]) -> list[slice]:
 
     Examples
     --------
-    >>> slabs_of((5, 1024, 1024))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    >>> slabs_of((2, 1024, 1024))
+    [slice(0, 1, None), slice(1, 2, None)]
     """
     step = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
     return [slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
@@ -39,8 +39,7 @@ class Components:
     def __init__(self, shape: tuple[int, ...], *, diagonal: bool) -> None:
         self.numbers: NDArray[np.uint32] = np.zeros(shape, np.uint32)
         self.diagonal = diagonal
-        self._count = 0
-        self._pairs: list[NDArray[np.uint32]] = []
+        self._parents = np.zeros(1, np.int64)  # of each number another of the same component, or itself
         self._last: Numbers | None = None
 
     def add(self, slab: slice, values: Numbers) -> None:
@@ -50,33 +49,50 @@ class Components:
         # cc3d reads 64 bits as signed numbers; which they are makes no difference
         same = values.view(np.int64) if values.dtype == np.uint64 else values
         found, count = cc3d.connected_components(same, connectivity=26 if self.diagonal else 6, return_N=True)
-        numbers = found.astype(np.uint32, copy=False)
-        if self._count:
-            numbers = np.where(numbers > 0, numbers + np.uint32(self._count), numbers)
+        numbers, before = found.astype(np.uint32, copy=False), len(self._parents) - 1
+        if before:
+            numbers = np.where(numbers > 0, numbers + np.uint32(before), numbers)
         self.numbers[slab] = numbers
-        self._count += int(count)
+        self._parents = np.concatenate([self._parents, np.arange(before + 1, before + 1 + int(count))])
         if self._last is not None:
             self._join(self._last, values[0], self.numbers[slab.start - 1], numbers[0])
         self._last = values[-1].copy()
 
     def merged(self) -> NDArray[np.int64]:
-        """Return, for each number in `numbers` (0 too), the number of the whole component: consecutive, 0 for 0."""
-        if not self._pairs:
-            return np.arange(self._count + 1)
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        pairs = np.unique(np.concatenate(self._pairs), axis=0)
-        links = coo_array((np.ones(len(pairs), np.uint8), (pairs[:, 0], pairs[:, 1])), shape=(self._count + 1,) * 2)
-        return np.asarray(connected_components(links, directed=False)[1], np.int64)
+        """Return, for each number in `numbers` (0 too), a number that all of its component have in common; 0 for 0."""
+        self._parents = _roots(self._parents, self._parents)
+        return self._parents
 
     def _join(self, values: Numbers, other_values: Numbers, numbers: NDArray[np.uint32], others: NDArray[np.uint32]) -> None:
         """Note which components of two neighbouring slices belong together."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        pairs = []
         for here, there in _overlaps(values.shape) if self.diagonal else [((slice(None),) * 2,) * 2]:
             touching = (values[here] > 0) & (values[here] == other_values[there])
-            pairs = np.stack([numbers[here][touching], others[there][touching]], axis=1)
-            if len(pairs):
-                self._pairs.append(np.unique(pairs, axis=0))
+            pair = numbers[here][touching].astype(np.uint64) << np.uint64(32) | others[there][touching]
+            pairs.append(pair[np.flatnonzero(np.diff(pair, prepend=np.uint64(0)))])  # neighbours mostly say the same
+        codes = np.unique(np.concatenate(pairs))
+        if not codes.size:
+            return
+        joined = np.stack([codes >> np.uint64(32), codes & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
+        ends, places = np.unique(_roots(self._parents, joined.ravel()), return_inverse=True)
+        places = places.reshape(-1, 2)
+        links = coo_array((np.ones(len(places), np.uint8), (places[:, 0], places[:, 1])), shape=(len(ends),) * 2)
+        group = connected_components(links, directed=False)[1]
+        first = np.unique(group, return_index=True)[1]  # ends are in order, so the first of a group is the lowest
+        self._parents[ends] = ends[first[group]]
+
+
+def _roots(parents: NDArray[np.int64], numbers: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Follow parents until they lead no further."""
+    found: NDArray[np.int64] = parents[numbers]
+    while True:
+        above = parents[found]
+        if np.array_equal(above, found):
+            return found
+        found = above
 
 
 def _overlaps(shape: tuple[int, ...]) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
