@@ -38,7 +38,8 @@ class Candidate:
     seconds
         Time it took, with what it learned from the whole stack; what another method has learned before is not learned again.
     dice
-        Dice overlap of its foreground with the truth; ``nan`` without truth, or where the slice has none.
+        Dice overlap of its foreground with the truth; ``nan`` without truth, where the slice has none, and for a result that is a picture
+        full of pieces without background.
     f1_50
         F1 of its objects at an IoU of 0.5; ``nan`` without truth, or where the truth holds classes rather than objects.
     error
@@ -123,7 +124,7 @@ def compare_slice(
         The slice, along `core.planes.plane_axes`; ``()`` for a single picture.
     truth
         Labels of the slice, ``(Y, X)``: 0 is background, the rest is what is looked for. Since numbers of labels mean nothing here, the
-        labels of a result that together overlap best with the truth are taken for its foreground; where a result holds objects on
+        classes of a result that together overlap best with the truth are taken for its foreground; where a result holds objects on
         background, they are its foreground.
     filters, then, mask
         As for `segment`; post-processing works on the slice alone.

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.errors import ParameterError, ShapeError
 
+MOST_CLASSES = 16
+"""Labels that cover the picture without background are classes where they are no more than this."""
 _PIECES = 1.1
 """Labels are objects where there are hardly more pieces than labels."""
 
@@ -34,10 +36,11 @@ class Foreground:
 
 
 def best_foreground(labels: NDArray[Any], wanted: NDArray[np.bool_]) -> Foreground:
-    """Choose the labels, 0 among them, whose union has the highest Dice overlap with ``wanted``.
+    """Choose the labels, 0 among them, whose union has the highest Dice overlap with ``wanted``, and leave at least one out.
 
-    The union that is best takes every label of which a larger share lies inside than half the Dice it reaches, so the labels are
-    added in order of that share, and the best of these unions is the best of all.
+    Where what is wanted covers most of the picture, all labels together would score well and say nothing: a result of several labels
+    has to part the picture. The union that is best takes every label of which a larger share lies inside than half the Dice it
+    reaches, so the labels are added in order of that share; if all of them would be taken, the one that costs least is left out.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ def best_foreground(labels: NDArray[Any], wanted: NDArray[np.bool_]) -> Foregrou
     Returns
     -------
     Foreground
-        At least one label; of equally good unions the smallest.
+        At least one label, and not all where there are several.
 
     Raises
     ------
@@ -68,22 +71,32 @@ def best_foreground(labels: NDArray[Any], wanted: NDArray[np.bool_]) -> Foregrou
     inside = np.bincount(place.ravel()[wanted.ravel()], minlength=len(values))
     order = np.lexsort((values, -(inside / sizes)))
     total = int(inside.sum())
-    scores = 2 * np.cumsum(inside[order]) / (np.cumsum(sizes[order]) + total)
+    added = 2 * np.cumsum(inside[order]) / (np.cumsum(sizes[order]) + total)
     chosen = np.zeros(len(values), bool)
-    chosen[order[: int(np.argmax(scores)) + 1]] = True
+    chosen[order[: int(np.argmax(added)) + 1]] = True
+    if chosen.all() and len(values) > 1:
+        chosen[int(np.argmax((total - inside) / (sizes.sum() - sizes + total)))] = False
     mask: NDArray[np.bool_] = chosen[place].reshape(labels.shape)
-    return Foreground(mask, tuple(int(value) for value in values[chosen]), float(scores.max()) if total else float("nan"))
+    dice = 2 * int(inside[chosen].sum()) / (int(sizes[chosen].sum()) + total)
+    return Foreground(mask, tuple(int(value) for value in values[chosen]), dice if total else float("nan"))
 
 
 def foreground_of(labels: NDArray[Any], wanted: NDArray[np.bool_]) -> Foreground:
-    """Return what a result means by foreground: everything but 0 where it holds objects on background, or else `best_foreground`.
+    """Return what a result means by foreground.
+
+    Objects on background are the foreground themselves. Up to 16 labels are taken for classes, and the best of them chosen
+    (`best_foreground`). More labels that leave no background are pieces of the whole picture: any thing could be put together from them,
+    so they have no foreground and no Dice.
 
     Parameters
     ----------
     labels, wanted
         ``(Y, X)``, as for `best_foreground`.
     """
-    if not holds_objects(labels) or bool(labels.all()):
+    pieces = holds_objects(labels)
+    if pieces and labels.all() and np.unique(labels).size > MOST_CLASSES:
+        return Foreground(np.zeros(labels.shape, bool), (), float("nan"))
+    if not pieces or labels.all():
         return best_foreground(labels, wanted)
     _check_alike(labels, wanted)
     mask, total = labels != 0, int(wanted.sum())

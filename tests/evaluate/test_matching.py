@@ -15,16 +15,28 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
     return 2 * (first & second).sum() / (first.sum() + second.sum())
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_the_best_foreground_is_the_best_of_all_unions_of_labels(seed):
+@pytest.mark.parametrize("share", [1.0, 1.8])  # with the larger, all labels together would score best
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_foreground_is_the_best_of_all_unions_that_leave_something_out(seed, share):
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 6, (9, 11)).astype(np.uint8)
-    wanted = generator.random((9, 11)) < np.array([0.1, 0.9, 0.5, 0.3, 0.7, 0.45])[labels]
-    unions = [np.isin(labels, chosen) for count in range(1, 7) for chosen in itertools.combinations(range(6), count)]
+    wanted = generator.random((9, 11)) < share * np.array([0.3, 0.9, 0.5, 0.35, 0.7, 0.45])[labels]
+    unions = [np.isin(labels, chosen) for count in range(1, 6) for chosen in itertools.combinations(range(6), count)]
     found = best_foreground(labels, wanted)
     assert found.dice == pytest.approx(max(dice(union, wanted) for union in unions))
     assert found.dice == pytest.approx(dice(found.mask, wanted))
     assert np.array_equal(found.mask, np.isin(labels, found.labels))
+
+
+def test_a_result_of_two_labels_has_to_part_the_picture():
+    labels = np.zeros((10, 10), np.uint8)
+    labels[0] = 1
+    wanted = np.ones((10, 10), bool)
+    wanted[1] = False  # everything would score 0.947
+    found = best_foreground(labels, wanted)
+    assert found.labels == (0,)
+    assert found.dice == pytest.approx(2 * 80 / (90 + 90))
+    assert best_foreground(np.ones((2, 2), int), np.ones((2, 2), bool)).dice == 1  # there is nothing to part
 
 
 def test_a_truth_that_is_dark_is_found_as_label_0():
@@ -44,10 +56,12 @@ def test_objects_on_background_are_not_picked_one_by_one():
     assert best_foreground(labels, wanted).dice == 1
 
 
-def test_superpixels_that_cover_everything_are_joined_to_what_is_wanted():
-    labels = np.repeat(np.arange(1, 9, dtype=np.uint8), 4).reshape(4, 8)
-    wanted = labels > 4
-    assert foreground_of(labels, wanted).dice == 1
+def test_few_regions_that_cover_everything_are_classes_and_many_are_pieces_without_a_foreground():
+    few = np.repeat(np.arange(1, 9, dtype=np.uint8), 4).reshape(4, 8)
+    assert foreground_of(few, few > 4).dice == 1
+    many = np.repeat(np.arange(1, 33, dtype=np.uint8), 4).reshape(16, 8)
+    assert np.isnan(foreground_of(many, many > 16).dice)
+    assert np.array_equal(as_objects(many, foreground_of(many, many > 16).mask), many)
 
 
 def test_objects_are_found_where_they_overlap_by_more_than_half():
