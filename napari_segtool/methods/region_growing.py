@@ -147,7 +147,10 @@ def _grow_steps(volume: _Volume, labels: NDArray[Any], seeds: list[Seed], reach:
         centres[number] = centre
 
         def own(z: int, region: NDArray[np.bool_], number: int = number) -> None:
-            _claim(owners, z, region, number, centres, volume) if len(seeds) > 1 else np.copyto(volume.slice_of(labels, z), seeds[0].label, where=region)
+            if len(seeds) > 1:
+                _claim(owners, z, region, number, centres, volume)
+            else:
+                np.multiply(region, labels.dtype.type(seeds[0].label), out=volume.slice_of(labels, z))
 
         growth = Growth(partial(_alike, volume, centre, reach), len(volume), place, corners)
         for part in growth.steps(own):
