@@ -115,6 +115,8 @@ class Growth:
 
     def _settle(self) -> None:
         """Follow the links of all slices, up and down, until nothing more is reached."""
+        for z in (*sorted(self._links, reverse=True), *sorted(self._links)):  # which leaves few
+            self._pass_on(z)
         order = sorted(self._slices)
         offsets = dict(zip(order, np.cumsum([0, *(len(self._slices[z].kept) for z in order)]).tolist(), strict=False))
         kept = np.concatenate([self._slices[z].kept for z in order])
