@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.errors import DataError, ParameterError
-from napari_segtool.core.planes import PlaneIndex, read_plane
-from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.planes import PlaneIndex
+from napari_segtool.core.progress import Steps, as_progress
 from napari_segtool.core.stack import Stack
 
 SMALLEST_PX, LARGEST_PX = 3, 200
-_COMPACTNESS = 0.1
+_COMPACTNESS = 15.0
+_ROUNDS = 10
 _SMOOTHING_PX = 1.0
 _DARKEST, _BRIGHTEST = 1, 99
 
@@ -80,12 +80,12 @@ class Superpixels:
 
 
 def superpixel_steps(stack: Stack, index: PlaneIndex, size_px: int) -> Steps[Superpixels]:
-    """Divide one slice into superpixels by SLIC: clusters of pixels alike in place and brightness, or colour.
+    """Divide one slice into superpixels by SLIC, as the method ``slic`` does, but on the grey values of this slice alone.
 
     Parameters
     ----------
     stack
-        Any axes; colours count as they are seen, other channels by their mean.
+        Any axes; colours are taken as luminance, other channels as their mean.
     index
         The slice.
     size_px
@@ -107,36 +107,17 @@ def superpixel_steps(stack: Stack, index: PlaneIndex, size_px: int) -> Steps[Sup
     ----------
     .. [1] Achanta et al. 2012, SLIC superpixels compared to state-of-the-art superpixel methods, doi:10.1109/TPAMI.2012.120
     """
-    from skimage.segmentation import slic
+    from napari_segtool.methods._grey import Grey
+    from napari_segtool.methods._superpixels import superpixel_steps as slic_steps
 
     if not SMALLEST_PX <= size_px <= LARGEST_PX:
         raise ParameterError(f"size_px = {size_px} is not allowed.", hint=f"Give a width from {SMALLEST_PX} to {LARGEST_PX} px.")
-    picture, known, colour = _picture(stack, index)
-    yield Progress(0, 1, "superpixels")
-    count = max(1, round(known.size / size_px**2))
-    labels = slic(
-        picture,
-        n_segments=count,
-        compactness=100 * _COMPACTNESS if colour else _COMPACTNESS,  # CIELAB runs to 100, grey to 1
-        sigma=_SMOOTHING_PX,
-        start_label=1,
-        channel_axis=-1 if colour else None,
-    )
-    yield Progress(1, 1, "superpixels")
-    return Superpixels(np.where(known, labels, 0).astype(np.int32), index, size_px)
-
-
-def _picture(stack: Stack, index: PlaneIndex) -> tuple[NDArray[Any], NDArray[np.bool_], bool]:
-    """Return a slice from 0 to 1, where it has values, and whether it is in colour."""
-    from napari_segtool.methods._grey import Grey
-
-    plane = read_plane(stack, index)
-    colour = bool("S" in stack.axes and plane.shape[0] >= 3)
-    values = np.moveaxis(plane[:3], 0, -1).astype(np.float32) if colour else Grey.of(stack)(plane).astype(np.float32)
-    finite = np.isfinite(values)
-    known: NDArray[np.bool_] = np.asarray(finite.all(axis=-1) if colour else finite)
+    values = Grey.of(stack, _SMOOTHING_PX, whole=False).read(stack, index).astype(np.float32)
+    known = np.isfinite(values)
     if not known.any():
         raise DataError(f"This slice of {stack.name or 'the image'} has no pixel with a value.", hint="Choose another slice.")
     low, high = np.percentile(values[known], (_DARKEST, _BRIGHTEST))
-    filled = np.where(finite, values, np.float32(low))
-    return ((filled - low) / ((high - low) or 1)).clip(0, 1), known, colour
+    percent = (np.where(known, values, low) - low) * (100 / ((high - low) or 1))
+    work = slic_steps(percent.clip(0, 100).astype(np.float32), known, (float(size_px), float(size_px)), _COMPACTNESS, _ROUNDS)
+    labels = yield from as_progress(work, 0, 1, "superpixels")
+    return Superpixels(np.asarray(labels, np.int32), index, size_px)

@@ -27,7 +27,7 @@ FIRST_SIZE_PX = 12
 _WAIT_MS = 120
 _MODES = ("paint", "erase")
 _COLOURS = {None: "transparent", 0: "transparent", 1: "#ffffff"}
-_OPACITY = 0.3
+_OPACITY = 0.25
 
 
 class SuperpixelBrush(QWidget):
