@@ -44,7 +44,7 @@ class MorphologyParams(Params):
     summary="Shrinks, grows, opens or closes every label by a disc or ball, without one label taking pixels of another.",
     params=MorphologyParams,
     family="refine",
-    reference="Serra 1986, Introduction to mathematical morphology, doi:10.1016/0734-189X(86)90002-2",
+    reference="Haralick, Sternberg & Zhuang 1987, Image analysis using mathematical morphology, doi:10.1109/TPAMI.1987.4767941",
     phantom="crumbs",
     traits=("labels", "ignores-image"),
 )
