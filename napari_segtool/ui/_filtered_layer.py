@@ -7,44 +7,70 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer
 
 from napari_segtool.core.planes import PlaneIndex
 from napari_segtool.ui._bridge import META
 from napari_segtool.ui._plane_layer import add_above, plane_data, plane_placement, remove_layer
 
+REMOVED_AFTER_MS = 150
 _SHOWN_PERCENT = (0.2, 99.8)
 
 
-class FilteredLayer:
-    """At most one image layer over the image worked on; nobody can choose it to work on."""
+class FilteredLayer(QObject):
+    """At most one image layer over the image worked on; nobody can choose it to work on.
 
-    def __init__(self, viewer: Any) -> None:
+    It vanishes at once but leaves the viewer a few frames later: where an image and labels are taken away between two frames, and labels come
+    back after the next, Mesa's software OpenGL (on which remote desktops run) crashes.
+    """
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
         self._viewer = viewer
         self.layer: Image | None = None
+        self._opacity = 1.0
         self._placed: tuple[Any, ...] = ()
+        self._leaving = QTimer(self)
+        self._leaving.setSingleShot(True)
+        self._leaving.setInterval(REMOVED_AFTER_MS)
+        self._leaving.timeout.connect(self._leave)
+
+    @property
+    def shown(self) -> bool:
+        """True while it is to be seen."""
+        return self.layer is not None and self.layer in self._viewer.layers and not self._leaving.isActive()
 
     def show(self, plane: NDArray[Any], index: PlaneIndex, like: Image) -> None:
         """Show a filtered plane of ``like``, ``(Y, X)`` or ``(C, Y, X)``; of channels the mean."""
         grey = plane if plane.ndim == 2 else plane.mean(axis=0, dtype=np.float32)
-        data, placed = plane_data(grey, like), (id(like), index)
-        limits = _limits(grey, like)
-        if self.layer is not None and self.layer in self._viewer.layers and self._placed == placed and self.layer.data.shape == data.shape:
-            self.layer.data = data
+        data, name, limits = plane_data(grey, like), f"{like.name} · filtered", _limits(grey, like)
+        if self._leaving.isActive():
+            self._leaving.stop()
+            if self.layer is not None:
+                self.layer.opacity = self._opacity
+        layer = self.layer if self.layer is not None and self.layer in self._viewer.layers else None
+        if layer is not None and layer.name == name and layer.data.shape == data.shape:
+            layer.data = data
+            if self._placed != (index, tuple(like.scale), tuple(like.translate)):
+                for key, value in plane_placement(like, index).items():
+                    setattr(layer, key, value)
         else:
-            self.remove()
-            self.layer = Image(
-                data,
-                name=f"{like.name} · filtered",
-                metadata={META: {"role": "preview", "source": like.name}},
-                contrast_limits=limits,
-                **plane_placement(like, index),
-            )
-            self._placed = placed
+            remove_layer(self._viewer, layer)
+            notes = {"role": "preview", "source": like.name}
+            self.layer = Image(data, name=name, metadata={META: notes}, contrast_limits=limits, **plane_placement(like, index))
             add_above(self._viewer, self.layer, like)
-        self.layer.contrast_limits = limits
+        assert self.layer is not None
+        self._placed = (index, tuple(like.scale), tuple(like.translate))
+        if tuple(self.layer.contrast_limits) != limits:
+            self.layer.contrast_limits = limits
 
     def remove(self) -> None:
         """Take the layer away."""
+        if self.shown and self.layer is not None:
+            self._opacity, self.layer.opacity = self.layer.opacity, 0.0
+            self._leaving.start()
+
+    def _leave(self) -> None:
         layer, self.layer = self.layer, None
         remove_layer(self._viewer, layer)
 

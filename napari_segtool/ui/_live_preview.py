@@ -48,7 +48,7 @@ class LivePreview(QObject):
         super().__init__(parent)
         self._request = request
         self.labels = PreviewLayer(viewer)
-        self.filtered = FilteredLayer(viewer)
+        self.filtered = FilteredLayer(viewer, self)
         self.behind = False
         """True while what is shown is not of the present settings."""
         self.progress: Progress | None = None

@@ -46,7 +46,7 @@ def test_links_are_added_moved_switched_and_removed_and_every_act_is_told_once(e
     add(editor, "gaussian")
     assert editor.box.currentIndex() == -1
     assert editor.fold.button.text().endswith("Prepare: Median → Gaussian")
-    assert [row.form.isVisible() for row in editor.rows] == [False, True]  # the newest is open
+    assert [row.fold.unfolded for row in editor.rows] == [False, True]  # the newest is open
     editor.rows[1].buttons["up"].click()
     editor.rows[1].switch.click()
     editor.rows[1].switch.click()

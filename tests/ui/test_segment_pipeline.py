@@ -52,12 +52,13 @@ def test_filters_and_post_processing_are_previewed_applied_and_written_into_the_
     assert viewer.layers.index(filtered) == viewer.layers.index(image) + 1
     assert panel.image is image  # what is shown on the way is nothing to work on
     settings.show_filtered.click()
-    assert filtered not in viewer.layers
-    settled(panel)
-    assert panel.preview.filtered.layer is None
+    assert not panel.preview.filtered.shown
+    qtbot.waitUntil(lambda: filtered not in viewer.layers, timeout=5000)
+    assert settled(panel) is not None
+    assert not panel.preview.filtered.shown
     settings.show_filtered.click()
     settled(panel)
-    assert panel.preview.filtered.layer in viewer.layers
+    assert panel.preview.filtered.shown
 
     applied(panel)
     result = viewer.layers["em · Otsu"]
@@ -65,7 +66,7 @@ def test_filters_and_post_processing_are_previewed_applied_and_written_into_the_
     made = segmentation_of(result).history
     assert [step.name for step in made] == ["filter:median", "filter:gaussian", "segment:otsu", "segment:shift", "segment:rank"]
     assert [(step.params, step.input_sha) for step in made] == [(dict(step.params), step.input_sha) for step in expected.history]
-    assert [layer.name for layer in viewer.layers] == ["em", "em · Otsu"]  # previews are gone: the result lies there
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["em", "em · Otsu"], timeout=5000)  # previews are gone: the result lies there
 
     blur.switch.click()
     without = api.segment(Stack(data, "ZYX"), "otsu", classes=3, filters=["median:radius_px=2"], then=chain["then"])
@@ -96,11 +97,11 @@ def test_a_filter_is_seen_even_where_the_method_still_lacks_something(workspace,
     panel.choose("region-growing")  # no seed yet
     add(panel.settings.prepare, "median")
     assert settled(panel) is None
-    assert panel.preview.filtered.layer is not None
+    assert panel.preview.filtered.shown
     assert panel.message.plain == ""
     panel.preview_switch.click()
     settled(panel)
-    assert panel.preview.filtered.layer is not None  # to look at a filter needs no preview of labels
+    assert panel.preview.filtered.shown  # to look at a filter needs no preview of labels
 
 
 def test_this_slice_is_worked_on_as_if_it_were_all_there_is(workspace, qtbot, steps_image, settled, applied):
