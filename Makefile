@@ -14,7 +14,7 @@ run: $(VENV)/.ready
 	@BIN=$(BIN) OUT=$(OUT) sh tools/run.sh
 
 test: $(VENV)/.ready
-	@QT_API=$(QT) sh tools/test.sh $(BIN)/python -m pytest $(ARGS)
+	@QT_API=$(QT) sh tools/test.sh $(BIN)/python $(ARGS)
 
 # Everything but the window, in an environment without any Qt.
 test-noqt: .venv-noqt/.ready
