@@ -37,6 +37,7 @@ import numpy as np
 import tifffile
 
 from napari_segtool.api import segment
+from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
@@ -44,16 +45,25 @@ from napari_segtool.evaluate._matching import ObjectMatches, holds_objects, matc
 from napari_segtool.evaluate.isbi import v_info, v_rand
 
 DATA = Path(os.environ.get("SEGTOOL_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DARK_AND_ROUND = "gaussian:sigma_px=3 > [hysteresis:low=3,high=12,objects=dark] > clear-border > size-and-shape:smallest_px=400,solidity_from=0.8"
+HINTED = (
+    "gaussian:sigma_px=3 > [confidence-connected:multiplier=2]",
+    "gaussian:sigma_px=3 > [region-growing:tolerance=4]",
+    "gaussian:sigma_px=3 > [random-walker:beta=1000]",
+    "[graph-cut]",
+    "[chan-vese:iterations=20]",
+    "[snake]",
+    "gaussian:sigma_px=3 > [geodesic-contour:balloon=shrink,iterations=20]",
+)
 PIPELINES = {
     "membranes": (
         "[otsu]",
-        "gaussian:sigma_px=2 > [otsu]",
+        "[watershed:surface=dark,smoothing_px=3,depth=15]",
         "gaussian:sigma_px=2 > [sauvola:k=0.1]",
-        "gaussian:sigma_px=2 > [local-mean]",
         "gaussian:sigma_px=2 > [gaussian-mixture:clusters=2]",
+        "gaussian:sigma_px=2 > [otsu]",
+        "total-variation > [otsu]",
         "total-variation > [otsu] > remove-small:smallest_px=200",
-        "gaussian:sigma_px=2 > [watershed]",
-        "gaussian:sigma_px=3 > [watershed]",
     ),
     "nuclei": (
         "[otsu]",
@@ -64,30 +74,12 @@ PIPELINES = {
     "cells": (
         "[otsu]",
         "[canny]",
-        "[split-objects]",
-        "sobel > gaussian:sigma_px=4 > [split-objects]",
-        "sobel > gaussian:sigma_px=4 > [otsu] > fill-holes",
+        "sobel > gaussian:sigma_px=3 > [li:per_slice=true] > fill-holes > morphology > remove-small:smallest_px=300",
+        "sobel > gaussian:sigma_px=3 > [split-objects:per_slice=true,smallest_px=300]",
+        "sobel > gaussian:sigma_px=5 > [otsu:per_slice=true] > fill-holes > remove-small:smallest_px=300",
     ),
-    "vessels": (
-        "[otsu]",
-        "median:radius_px=3 > [kmeans]",
-        "srad > [region-growing:tolerance=10]",
-        "[confidence-connected]",
-        "[snake]",
-        "[geodesic-contour:balloon=none]",
-        "[chan-vese:objects=dark]",
-        "[random-walker]",
-        "[graph-cut]",
-    ),
-    "nerves": (
-        "[otsu]",
-        "median:radius_px=3 > [kmeans]",
-        "[confidence-connected]",
-        "[snake]",
-        "[geodesic-contour:balloon=none]",
-        "[random-walker]",
-        "[graph-cut]",
-    ),
+    "vessels": (DARK_AND_ROUND, *HINTED),
+    "nerves": HINTED,
 }
 
 
@@ -153,14 +145,15 @@ def ultrasound(value: int) -> Callable[[Pipeline], dict[str, float]]:
     def score(pipeline: Pipeline) -> dict[str, float]:
         image, truth = read("usgra_nerve_vessel_us")
         entry, found = METHODS.get(pipeline.method), []
+        points = {field.name for field in describe(entry.params) if field.kind == "points"}
         for frame, actual in zip(image, truth == value, strict=True):
-            stack = Stack(frame, "YX", name="ultrasound")
-            if not actual.any():
-                continue
-            labels = pipeline.run(stack, **hints(entry.traits, {field.name for field in describe(entry.params) if field.kind == "points"}, actual))
-            found.append((labels == (2 if "paint" in entry.traits else 1), actual))
-        guesses, wanted = (np.stack([pair[i] for pair in found]) for i in (0, 1))
-        return {"Dice": dice(guesses, wanted), "mean of frames": float(np.mean([dice(a, b) for a, b in found]))}
+            if actual.any():
+                given = hints(entry.traits, points, actual)
+                labels = pipeline.run(Stack(frame, "YX", name="ultrasound"), **given)
+                found.append((labels == 2 if "paint" in given else labels > 0, actual, given.get("labels", np.zeros_like(labels)) > 0))
+        guesses, wanted, starts = (np.stack([one[i] for one in found]) for i in range(3))
+        each = [dice(guess, actual) for guess, actual, _ in found]
+        return {"Dice": dice(guesses, wanted), "mean of frames": float(np.mean(each)), "of the outline given": dice(starts, wanted) or float("nan")}
 
     return score
 
@@ -247,8 +240,11 @@ def main() -> None:
     if unknown:
         options.error(f"there is no task {unknown[0]!r}; choose from {', '.join(TASKS)}")
     for task in chosen.tasks or TASKS:
-        for row in rows(task, map(Pipeline.parse, chosen.tried or PIPELINES[task])):
-            print(row, flush=True)
+        try:
+            for row in rows(task, map(Pipeline.parse, chosen.tried or PIPELINES[task])):
+                print(row, flush=True)
+        except SegtoolError as error:
+            raise SystemExit(str(error)) from None
         print(flush=True)
 
 

@@ -16,18 +16,25 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
+GUIDES = {
+    "quickstart.md": {"labels.tif", "kmeans.tif", "again.tif", "why.tif", "scores.json"},
+    "classical.md": {"three.tif", "calm.tif", "cells.tif", "grown.tif", "scores.json"},
+}
+
+
 @pytest.mark.slow
-def test_the_quick_start_runs_as_written(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", GUIDES)
+def test_a_guide_runs_as_written(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for code in blocks("quickstart.md", "python"):
-        exec(compile(code, "quickstart.md", "exec"), {})
-    lines = [line for code in blocks("quickstart.md", "sh") for line in code.splitlines() if line]
-    assert len(lines) >= 6
+    for code in blocks(page, "python"):
+        exec(compile(code, page, "exec"), {})
+    lines = [line for code in blocks(page, "sh") for line in code.splitlines() if line]
+    assert len(lines) >= 5
     for line in lines:
         words = shlex.split(line)
         assert words[0] == "segtool"
         assert run(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
-    assert {"labels.tif", "kmeans.tif", "again.tif", "why.tif", "scores.json"} <= {path.name for path in tmp_path.iterdir()}
+    assert GUIDES[page] <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_reference_is_what_the_registries_say():
