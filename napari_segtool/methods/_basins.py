@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ def basins_steps(
         yield 0.4 * min(1.0, (start + rows) / len(heights))
     flat = downhill == np.arange(heights.size, dtype=index).reshape(heights.shape)
     flat &= inside
-    kinds: NDArray[Any] = flat.view(np.uint8)
+    kinds: NDArray[Any] = flat
     if marks is not None or walls is not None:
         kinds = np.where(flat, 1 + (0 if walls is None else walls.astype(np.int64)), 0)
         if marks is not None:
@@ -107,7 +107,7 @@ def basins_steps(
     for start in range(0, flow.size, size):  # in place: what was followed before shortens the rest
         part = flow[start : start + size]
         while True:
-            further = flow[part]
+            further = flow.take(part)
             if np.array_equal(further, part):
                 break
             part[...] = further
@@ -115,7 +115,7 @@ def basins_steps(
     labels = np.empty(heights.shape, np.uint32)
     filled = labels.reshape(-1)
     for start in range(0, flow.size, size):
-        filled[start : start + size] = number[bottoms[flow[start : start + size]]] * inside.reshape(-1)[start : start + size]
+        filled[start : start + size] = number.take(bottoms.take(flow[start : start + size])) * inside.reshape(-1)[start : start + size]
         yield 1.0
     where = places[first]
     heights_there = heights.reshape(-1)[where].astype(np.float64)
@@ -125,7 +125,8 @@ def basins_steps(
 def _downhill(heights: NDArray[np.float32], walls: NDArray[Any] | None, start: int, stop: int, index: Any) -> NDArray[Any]:
     """Return for the pixels of some rows or slices the flat index of the lowest of themselves and their face neighbours."""
     low = heights[start:stop].copy()
-    offset = np.zeros(low.shape, index)
+    way_taken = np.zeros(low.shape, np.uint8)  # which neighbour, in one byte: to choose between bytes is much quicker than between indices
+    offsets = [0]
     strides = np.array(heights.strides) // heights.itemsize
     for axis in range(heights.ndim):
         for way in (-1, 1):
@@ -137,15 +138,19 @@ def _downhill(heights: NDArray[np.float32], walls: NDArray[Any] | None, start: i
             else:
                 own[axis] = slice(1, None) if way < 0 else slice(None, -1)
                 other[axis] = slice(None, -1) if way < 0 else slice(1, None)
-            neighbour, here = heights[tuple(other)], low[tuple(own)]
+            neighbour, here, taken = heights[tuple(other)], low[tuple(own)], way_taken[tuple(own)]
             lower = neighbour < here
             if walls is not None:
                 lower &= walls[tuple(other)] == walls[start:stop][tuple(own)]
-            np.copyto(here, neighbour, where=lower)
-            np.copyto(offset[tuple(own)], index(way * strides[axis]), where=lower)
+                neighbour = np.where(lower, neighbour, here)
+            np.minimum(here, neighbour, out=here)
+            taken *= ~lower
+            taken += lower * np.uint8(len(offsets))
+            offsets.append(int(way * strides[axis]))
     first_index = start * heights[:1].size
-    offset += np.arange(first_index, first_index + offset.size, dtype=index).reshape(offset.shape)
-    return offset
+    downhill = np.array(offsets, index).take(way_taken)
+    downhill += np.arange(first_index, first_index + downhill.size, dtype=index).reshape(downhill.shape)
+    return downhill
 
 
 def _drained(
@@ -221,18 +226,18 @@ def passes_steps(surface: NDArray[np.float32], labels: NDArray[np.uint32], walls
 
 
 def _lowest(keys: NDArray[np.int64], heights: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    order = np.argsort(heights, kind="stable")
-    order = order[np.argsort(keys[order], kind="stable")]
-    keys, heights = keys[order], heights[order]
-    first = np.ones(len(keys), bool)
-    first[1:] = keys[1:] != keys[:-1]
-    return keys[first], heights[first]
+    if not keys.size:
+        return keys, heights
+    order = np.argsort(keys)
+    keys = keys[order]
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    return keys[starts], np.minimum.reduceat(heights[order], starts)
 
 
 def deep_enough(basins: Basins, edges: Edges, least: float | NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell which minima are at least ``least`` deep: what water must rise there before it finds a deeper place.
 
-    The deepest minimum of each connected part is always deep enough.
+    The deepest minimum of each connected part is always deep enough; of equally deep ones the first counts as the deeper.
 
     Parameters
     ----------
@@ -248,9 +253,127 @@ def deep_enough(basins: Basins, edges: Edges, least: float | NDArray[np.float64]
     """
     kept = np.ones(basins.count + 1, bool)
     kept[0] = False
-    wanted = np.broadcast_to(least, kept.shape).tolist()
-    if max(wanted) <= 0 or not len(edges.height):
+    if np.max(least) <= 0 or not len(edges.height):
         return kept
+    return _kept_for_one_depth(basins, edges, float(least)) if np.ndim(least) == 0 else _kept_for_own_depths(basins, edges, np.asarray(least))
+
+
+def overflowed(basins: Basins, edges: Edges, least: float) -> NDArray[np.uint32]:
+    """Let every basin whose minimum is not deep enough overflow over its lowest pass, until it has run into one that is.
+
+    Returns
+    -------
+    ndarray
+        For each basin the number of the deep one it ends in: from 1 in the order of those, 0 for index 0. This is what `flooded` makes of the
+        minima that are `deep_enough` (but where passes are equally high), in one go.
+    """
+    groups, deepest = _shallow_run_over(basins, edges, least)
+    kept = np.zeros(basins.count + 1, bool)
+    kept[deepest] = True
+    kept[0] = False
+    number: NDArray[np.uint32] = (np.cumsum(kept) * kept).astype(np.uint32)
+    return number.take(deepest[groups])
+
+
+def _kept_for_one_depth(basins: Basins, edges: Edges, least: float) -> NDArray[np.bool_]:
+    kept = np.zeros(basins.count + 1, bool)
+    kept[_shallow_run_over(basins, edges, least)[1]] = True
+    kept[0] = False
+    return kept
+
+
+def _shallow_run_over(basins: Basins, edges: Edges, least: float) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Let all basins that are too shallow run into their neighbours over their lowest passes at the same time, until none is left.
+
+    Which of the two is the deeper does not matter: the other is too shallow too, as water leaves it no later.
+
+    Returns
+    -------
+    tuple
+        Group of each basin, and the deepest basin of each group.
+    """
+    from_deepest = np.argsort(basins.bottom, kind="stable")  # index 0 is infinitely high
+    place = np.empty(basins.count + 1, np.int64)
+    place[from_deepest] = np.arange(basins.count + 1)
+    bottom = basins.bottom[from_deepest]
+
+    def shallow(deepest: NDArray[np.int64], level: NDArray[np.float64]) -> NDArray[np.bool_]:
+        with np.errstate(invalid="ignore"):  # infinitely high above infinitely high
+            return np.asarray(level - bottom[deepest] < least)
+
+    def joined(deepest: NDArray[np.int64], group: NDArray[Any], count: int) -> NDArray[np.int64]:
+        together = np.full(count, len(bottom))
+        np.minimum.at(together, group, deepest)
+        return together
+
+    deepest, groups = _run_together(edges, place, shallow, joined)
+    return groups, from_deepest[deepest]
+
+
+def _run_together(
+    edges: Edges,
+    state: NDArray[Any],
+    runs: Callable[[NDArray[Any], NDArray[np.float64]], NDArray[np.bool_]],
+    joined: Callable[[NDArray[Any], NDArray[Any], int], NDArray[Any]],
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Join basins over their lowest passes, all that run over at the same time, until none does.
+
+    Parameters
+    ----------
+    edges
+        Passes between basins; of equally high ones the first is taken as the lower.
+    state
+        Something about each basin.
+    runs
+        Tells from their state, and the height of their lowest passes (infinite where there is none), which groups of basins run over.
+    joined
+        Makes the state of the joined groups from the states of those they are made of, the number of the joined group of each, and their count.
+
+    Returns
+    -------
+    tuple
+        State of each group in the end, and the group of each basin.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    order = _rising(edges.height)[::-1]
+    first, second, height = edges.first[order], edges.second[order], edges.height[order]
+    groups = np.arange(len(state))
+    while True:
+        lowest, level = np.full(len(state), -1), np.full(len(state), np.inf)
+        for side in (first, second):
+            found = np.full(len(state), -1)
+            found[side] = np.arange(len(side))  # the last one stays: the lowest
+            np.maximum(lowest, found, out=lowest)
+        level[lowest >= 0] = height[lowest[lowest >= 0]]
+        ways = np.unique(lowest[runs(state, level) & (lowest >= 0)])
+        if not ways.size:
+            return state, groups
+        graph = coo_array((np.ones(ways.size, bool), (first[ways], second[ways])), shape=(len(state),) * 2)
+        count, group = connected_components(graph, directed=False)
+        state, groups = joined(state, group, count), group[groups]
+        first, second = group[first], group[second]
+        apart = first != second
+        first, second, height = first[apart], second[apart], height[apart]
+
+
+def _rising(heights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the order of heights, of equal ones the first first; a sort of whole numbers where they hold everything, as that is much quicker."""
+    narrow = heights.astype(np.float32) + np.float32(0)  # no negative 0
+    if heights.size >= 2**31 or not np.array_equal(narrow, heights):
+        return np.argsort(heights, kind="stable")
+    bits = narrow.view(np.int32).astype(np.int64)
+    ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits) << 32 | np.arange(heights.size)
+    ordered.sort()
+    return ordered & 0xFFFFFFFF
+
+
+def _kept_for_own_depths(basins: Basins, edges: Edges, least: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Let water rise: where two groups of basins meet, the shallower one ends, and is kept if it was deep enough for it."""
+    kept = np.ones(basins.count + 1, bool)
+    kept[0] = False
+    wanted = least.tolist()
     tree = _spanning_tree(basins.count, edges.first, edges.second, np.argsort(np.argsort(edges.height, kind="stable"), kind="stable") + 1)
     first, second, rank = tree
     height = np.sort(edges.height)[rank - 1].tolist()
@@ -289,26 +412,18 @@ def flooded(count: int, edges: Edges, marks: NDArray[Any]) -> NDArray[Any]:
     ndarray
         The mark of every basin; 0 where no mark comes.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
 
-    rank = np.argsort(np.argsort(edges.height, kind="stable"), kind="stable") + 2
-    marked = np.flatnonzero(marks)
-    # every marked basin hangs on one root by the lowest of all edges: a tree of least passes then joins no two of them elsewhere
-    tree = _spanning_tree(
-        count,
-        np.concatenate([np.zeros(marked.size, np.int64), edges.first]),
-        np.concatenate([marked, edges.second]),
-        np.concatenate([np.ones(marked.size, np.int64), rank]),
-    )
-    apart = tree[0] > 0
-    graph = coo_matrix((np.ones(int(apart.sum()), np.int8), (tree[0][apart], tree[1][apart])), shape=(count + 1, count + 1))
-    groups = connected_components(graph, directed=False)[1]
-    mark_of = np.zeros(int(groups.max(initial=0)) + 1, marks.dtype)
-    mark_of[groups[marked]] = marks[marked]
-    found: NDArray[Any] = mark_of[groups]
-    found[0] = 0
-    return found
+    def unmarked(mark: NDArray[Any], _: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.asarray(mark == 0)
+
+    def joined(mark: NDArray[Any], group: NDArray[Any], count: int) -> NDArray[Any]:
+        together = np.zeros(count, mark.dtype)
+        together[group[mark != 0]] = mark[mark != 0]  # one at most, as marked basins do not run over
+        return together
+
+    found, groups = _run_together(edges, np.where(np.arange(count + 1) > 0, marks, 0).astype(marks.dtype), unmarked, joined)
+    marked: NDArray[Any] = found[groups]
+    return marked
 
 
 def _spanning_tree(

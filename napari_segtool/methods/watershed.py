@@ -14,7 +14,7 @@ from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._basins import basins_steps, deep_enough, flooded, passes_steps, with_lines
+from napari_segtool.methods._basins import basins_steps, deep_enough, flooded, overflowed, passes_steps, with_lines
 from napari_segtool.methods._components import narrowed_steps, within
 from napari_segtool.methods._distance import distance_steps, filled_steps
 from napari_segtool.methods._foreground import foreground_steps, objects_steps
@@ -143,12 +143,11 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float) -> Fraction
         basins = yield from within(basins_steps(surface, known, marks), 0.55, 0.7)
     edges = yield from within(passes_steps(surface, basins.labels), 0.7, 0.8)
     if marks is None:
-        deep_ones = deep_enough(basins, edges, params.depth)
-        owner = np.where(deep_ones, np.cumsum(deep_ones), 0).astype(np.uint32)
+        parts = overflowed(basins, edges, params.depth)
     else:
         owner = np.zeros(basins.count + 1, np.uint32)
         owner[1:] = marks.reshape(-1)[basins.place[1:]]
-    parts = flooded(basins.count, edges, owner)
+        parts = flooded(basins.count, edges, owner)
     yield 0.85
     if params.markers == "paint":
         labels = yield from within(narrowed_steps(parts[basins.labels]), 0.85, 1.0)

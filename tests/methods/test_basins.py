@@ -1,0 +1,77 @@
+"""Basins that run over: against water that rises step by step."""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_segtool.methods._basins import Basins, Edges, basins_steps, deep_enough, flooded, overflowed, passes_steps
+
+
+def finished(work):
+    try:
+        while True:
+            next(work)
+    except StopIteration as stop:
+        return stop.value
+
+
+def landscape(seed: int, shape: tuple[int, ...], steps: int) -> tuple[Basins, Edges]:
+    generator = np.random.default_rng(seed)
+    heights = (generator.integers(0, steps, shape) if steps else generator.random(shape)).astype(np.float32)
+    basins = finished(basins_steps(heights, generator.random(shape) < 0.95))
+    return basins, finished(passes_steps(heights, basins.labels))
+
+
+def by_rising_water(count: int, edges: Edges, marks: np.ndarray) -> np.ndarray:
+    """Water rises from the marked basins; the lowest pass that it reaches is taken first."""
+    passes: dict[int, list[tuple[float, int, int]]] = {basin: [] for basin in range(count + 1)}
+    for number, (one, other, height) in enumerate(zip(edges.first.tolist(), edges.second.tolist(), edges.height.tolist(), strict=True)):
+        passes[one].append((height, number, other))
+        passes[other].append((height, number, one))
+    found = marks.copy()
+    waiting = [(*one, basin) for basin in np.flatnonzero(marks).tolist() for one in passes[basin]]
+    heapq.heapify(waiting)
+    while waiting:
+        _, _, basin, source = heapq.heappop(waiting)
+        if not found[basin]:
+            found[basin] = found[source]
+            for one in passes[basin]:
+                heapq.heappush(waiting, (*one, basin))
+    return found
+
+
+shapes = st.lists(st.integers(1, 9), min_size=2, max_size=3).map(tuple)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**16), shapes, st.sampled_from([0, 0, 5]), st.floats(0.05, 0.9))
+def test_marked_basins_flood_those_that_rising_water_reaches_from_them(seed, shape, steps, share):
+    basins, edges = landscape(seed, shape, steps)
+    generator = np.random.default_rng(seed)
+    marks = (generator.integers(1, 4, basins.count + 1) * (generator.random(basins.count + 1) < share)).astype(np.uint32)
+    marks[0] = 0
+    assert np.array_equal(flooded(basins.count, edges, marks), by_rising_water(basins.count, edges, marks))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**16), shapes, st.sampled_from([0, 5]), st.floats(0, 1.2))
+def test_one_depth_for_all_basins_is_the_same_as_that_depth_for_each(seed, shape, steps, least):
+    basins, edges = landscape(seed, shape, steps)
+    least *= max(1, steps)
+    together = deep_enough(basins, edges, least)
+    assert np.array_equal(together, deep_enough(basins, edges, np.full(basins.count + 1, least)))
+    assert np.array_equal(overflowed(basins, edges, least), flooded(basins.count, edges, np.where(together, np.cumsum(together), 0).astype(np.uint32)))
+
+
+def test_the_deeper_of_two_pits_is_kept_and_the_other_if_it_is_deep_enough():
+    heights = np.array([[0, 5, 3, 9, 4]], np.float32)  # from the pit of 3 water runs over at 5, from that of 4 at 9
+    basins = finished(basins_steps(heights, np.ones(heights.shape, bool)))
+    edges = finished(passes_steps(heights, basins.labels))
+    assert deep_enough(basins, edges, 2).tolist() == [False, True, True, True]
+    assert deep_enough(basins, edges, 2.5).tolist() == [False, True, False, True]
+    assert deep_enough(basins, edges, 6).tolist() == [False, True, False, False]
+    assert overflowed(basins, edges, 2.5)[basins.labels][0, [0, 2, 4]].tolist() == [1, 1, 2]
