@@ -32,7 +32,8 @@ from napari_segtool.core.registry import METHODS, Entry
 from napari_segtool.core.stack import Stack
 from napari_segtool.ui._segment_steps import Bench, Plan, preview_steps
 
-WANTED = {"threshold": 20, "clustering": 20, "edges": 10, "regions": 10, "watershed": 10}
+WANTED = {"threshold": 20, "kmeans": 20, "region-growing": 10, "canny": 10, "watershed": 10}  # by method or family
+FAMILIES = ("threshold", "clustering", "edges", "regions", "watershed", "contours", "objects", "refine")
 DRAWN = ("threshold", "clustering")
 MOST_S = 3.0  # for one setting
 
@@ -98,7 +99,7 @@ def line(entry: Entry, stack: Stack, updates: int) -> str:
         return f"{entry.family:10} {entry.name:22} left out: {error}"
     if not rates:
         return f"{entry.family:10} {entry.name:22} left out: no setting to move"
-    slowest, wanted = min(rates, key=lambda rate: rate.clock), WANTED.get(entry.family, 0)
+    slowest, wanted = min(rates, key=lambda rate: rate.clock), WANTED.get(entry.name, WANTED.get(entry.family, 0))
     verdict = "" if not wanted else f"wanted {wanted}" if slowest.clock >= wanted else f"wanted {wanted}: MISSED"
     each = ", ".join(f"{rate.setting} {rate.clock:.0f}" for rate in rates)
     return f"{entry.family:10} {entry.name:22} {slowest.clock:6.1f} {min(rate.processor for rate in rates):6.1f}   {verdict:18} ({each})"

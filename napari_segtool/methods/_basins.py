@@ -272,7 +272,8 @@ def overflowed(basins: Basins, edges: Edges, least: float) -> NDArray[np.uint32]
     kept[deepest] = True
     kept[0] = False
     number: NDArray[np.uint32] = (np.cumsum(kept) * kept).astype(np.uint32)
-    return number.take(deepest[groups])
+    ends: NDArray[np.uint32] = number[deepest[groups]]
+    return ends
 
 
 def _kept_for_one_depth(basins: Basins, edges: Edges, least: float) -> NDArray[np.bool_]:
