@@ -24,7 +24,7 @@ from napari_segtool.methods._pieces import Piece, pieces_steps
 class GraphCutParams(Params):
     """Settings of the graph cut."""
 
-    smoothness: float = param(4.0, "What a boundary costs where grey values do not change: larger gives smoother, simpler shapes.", ge=0, le=100)
+    smoothness: float = param(1.5, "What a boundary costs where grey values do not change: larger gives smoother, simpler shapes.", ge=0, le=100)
     contrast: float = param(1.0, "How much cheaper boundaries are where grey values change; 0 makes all of them cost the same.", ge=0, le=20)
     model: Literal["histogram", "gaussian"] = param("histogram", "How the grey values of a class are described: as painted, or by mean and width.")
     smoothing_px: float = param(0.0, "Width of a Gaussian in each slice before; 0 smooths nothing.", unit="px", ge=0, le=20)
@@ -62,7 +62,7 @@ def graph_cut(stack: Stack, params: GraphCutParams, given: Given) -> Steps[AnyRu
     -------
     PlaneRule or ndarray
         Smallest unsigned type, the painted labels; 0 only where a pixel has no value. Exactly the least cost for two classes in pictures of up
-        to 524,288 pixels; more classes by alpha-expansion; larger pictures and volumes block by block, near the least.
+        to 262,144 pixels; more classes by alpha-expansion; larger pictures and volumes block by block, near the least.
 
     Raises
     ------
