@@ -179,9 +179,9 @@ def test_a_panel_closed_for_good_lets_go_and_a_new_one_remembers_its_values(work
     viewer.add_image(np.zeros((3, 8, 8), np.uint8), name="em")
     panel = workspace("segment")
     panel.chooser.choose("kmeans")
-    panel._method_chosen("kmeans")
+    panel.chooser.chosen.emit("kmeans")
     panel.form.set_values({"clusters": 7})
-    panel._edited("clusters")
+    panel.form.changed.emit("clusters")
     viewer.window.remove_dock_widget(panel.parent())
     assert panel._released
     gone = weakref.ref(panel)
