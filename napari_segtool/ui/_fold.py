@@ -32,6 +32,7 @@ class Fold(QWidget):
         """The line of the heading; more may be put behind it."""
         self.head.setSpacing(2)
         self.head.addWidget(self.button)
+        self.head.addStretch()
         layout.addLayout(self.head)
         layout.addWidget(self.content)
         self.button.toggled.connect(self._toggle)

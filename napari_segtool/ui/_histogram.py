@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_segtool.ui._bars import Bars
 
-HEIGHT_PX = 120
+HEIGHT_PX = 100
 
 
 class HistogramView(QWidget):

@@ -48,6 +48,10 @@ class LayerWatch(QObject):
         for emitter, slot in self._connections():
             emitter.connect(slot)
 
+    def let_pass(self) -> None:
+        """Say nothing of changes made just now; `revision` knows of them."""
+        self._soon.stop()
+
     def _connections(self) -> list[tuple[Any, Any]]:
         if self.layer is None:
             return []

@@ -69,21 +69,25 @@ class InputRows(QWidget):
     """
 
     changed = Signal()
+    """Something that the method works with was chosen anew."""
+    redrawn = Signal()
+    """The pixels of something that the method works with have changed."""
     help_wanted = Signal(str)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._entry: Entry | None = None
         self.rows = {source.name: SourceRow(session.viewer, source) for source in _SOURCES}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         for row in self.rows.values():
             row.changed.connect(self._changed)
+            row.redrawn.connect(self._redrawn)
             row.help_wanted.connect(self.help_wanted)
             layout.addWidget(row)
         self.rows["paint"].chosen.connect(self._paint_chosen)
-        self._entry: Entry | None = None
 
     def show_for(self, entry: Entry) -> None:
         """Show what the method works with."""
@@ -130,6 +134,11 @@ class InputRows(QWidget):
                 return f"Nothing is painted in “{row.layer.name}” yet. {row.source.lacking[0]}", "annotate"
         return None
 
+    def let_pass(self) -> None:
+        """Do not speak of changes made just now: they are our own."""
+        for row in self.rows.values():
+            row.let_pass()
+
     def set_theme(self, dark: bool) -> None:
         """Take link colours that can be read."""
         for row in self.rows.values():
@@ -145,7 +154,15 @@ class InputRows(QWidget):
         return watch.layer is layer and not watch.busy and not watch.counts.planes()
 
     def _changed(self) -> None:
-        self.changed.emit()
+        if self._counts(self.sender()):
+            self.changed.emit()
+
+    def _redrawn(self) -> None:
+        if self._counts(self.sender()):
+            self.redrawn.emit()
+
+    def _counts(self, row: object) -> bool:
+        return self._entry is not None and isinstance(row, SourceRow) and row.source.name in inputs_of(self._entry)
 
     def _paint_chosen(self, layer: LabelsLayer | None) -> None:
         if layer is not None:

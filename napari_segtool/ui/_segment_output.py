@@ -7,7 +7,7 @@ from typing import Any
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QRadioButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QRadioButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.ui._bridge import fits, is_labels, plane_count
@@ -65,11 +65,13 @@ class OutputRows(QWidget):
         self.where_box.setMinimumContentsLength(8)
         self.where_box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         guard_wheel(self.where_box)
-        into = QHBoxLayout()
-        into.setSpacing(8)
-        into.addWidget(caption("Into"))
-        into.addWidget(self.target_box, 1)
-        into.addWidget(self.where_box, 1)
+        into = QGridLayout()
+        into.setHorizontalSpacing(8)
+        into.setVerticalSpacing(4)
+        into.setColumnStretch(1, 1)
+        into.addWidget(caption("Into"), 0, 0)
+        into.addWidget(self.target_box, 0, 1)
+        into.addWidget(self.where_box, 1, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

@@ -48,7 +48,9 @@ class SegmentSettings(QWidget):
     edited = Signal()
     """A number was changed, perhaps one of many while a slider moves."""
     changed = Signal()
-    """Something else was changed, by the user or by a layer that takes part."""
+    """Something else was chosen."""
+    redrawn = Signal()
+    """Seeds, paint, shapes or labels that take part were changed."""
     method_chosen = Signal()
     relaid = Signal()
     """Widgets were added or moved: the order of Tab has changed."""
@@ -93,8 +95,10 @@ class SegmentSettings(QWidget):
             chain.edited.connect(self.edited)
             chain.rebuilt.connect(self.relaid)
             chain.rebuilt.connect(self.changed)
-        for emitter in (self.within.changed, self.inputs.changed, self.seeds.changed, self.output.scope_changed):
+        for emitter in (self.within.changed, self.inputs.changed, self.output.scope_changed):
             emitter.connect(self.changed)
+        for emitter in (self.within.redrawn, self.inputs.redrawn, self.seeds.changed):
+            emitter.connect(self.redrawn)
         for emitter in (self.within.help_wanted, self.inputs.help_wanted):
             emitter.connect(self.help_wanted)
 
@@ -188,6 +192,11 @@ class SegmentSettings(QWidget):
         self.histogram.set_colour(text_colour)
         self.within.set_theme(dark)
         self.inputs.set_theme(dark)
+
+    def let_pass(self) -> None:
+        """Do not speak of changes of layers made just now: they are our own."""
+        self.within.let_pass()
+        self.inputs.let_pass()
 
     def record(self) -> dict[str, Any]:
         """Return what is to be remembered, ready for JSON; the forms remember for themselves."""

@@ -77,7 +77,9 @@ class SourceRow(QWidget):
     """
 
     changed = Signal()
-    """Another layer was chosen, or its pixels have changed."""
+    """Another layer was chosen, by the user or because the one before is gone."""
+    redrawn = Signal()
+    """The pixels or shapes of the layer have changed."""
     chosen = Signal(object)
     """The layer that the user has just chosen."""
     help_wanted = Signal(str)
@@ -156,6 +158,11 @@ class SourceRow(QWidget):
             return None
         return taken_from(layer, image, self._viewer, self.watch.revision)
 
+    def let_pass(self) -> None:
+        """Do not speak of changes made just now: they are our own."""
+        self.watch.let_pass()
+        self._show_hint()
+
     def set_theme(self, dark: bool) -> None:
         """Take link colours that can be read."""
         self._colour = LINK_COLOURS["dark" if dark else "light"]
@@ -189,7 +196,7 @@ class SourceRow(QWidget):
 
     def _pixels_changed(self) -> None:
         self._show_hint()
-        self.changed.emit()
+        self.redrawn.emit()
 
     def _draw(self, _: bool) -> None:
         if self._image is not None:

@@ -130,7 +130,7 @@ class Written:
         if not self.pixels:
             return f"Nothing changed in layer “{self.layer.name}”."
         many = f"{count_text(self.pixels)} pixel{'s' if self.pixels > 1 else ''}"
-        return f"{many} changed in layer “{self.layer.name}”; Ctrl+Z takes it back."
+        return f"{many} changed in layer “{self.layer.name}” (Ctrl+Z to undo)."
 
     def undo(self) -> None:
         """Take it back, and what was done to the layer after it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -228,7 +228,7 @@ class AnnotatePanel(Panel):
         # On this layer the digits choose classes; napari's tools keep their letters (P, E, F, L, Z).
         for value in class_names_of(layer):
             if value < 10:
-                layer.bind_key(str(value), partial(_select, value=value), overwrite=True)
+                layer.bind_key(str(value), _selector(value), overwrite=True)
 
     # what is painted
 
@@ -272,7 +272,11 @@ class AnnotatePanel(Panel):
             self.meaning.setText(_MEANING[background])
 
 
-def _select(layer: LabelsLayer, value: int) -> None:
-    layer.selected_label = value
-    if layer.mode in ("pan_zoom", "erase", "pick"):
-        layer.mode = "paint"
+def _selector(value: int) -> Callable[[LabelsLayer], None]:
+    # A function with a name: napari asks every bound key for it, and with a partial among them no key of the layer works at all.
+    def select_class(layer: LabelsLayer) -> None:
+        layer.selected_label = value
+        if layer.mode in ("pan_zoom", "erase", "pick"):
+            layer.mode = "paint"
+
+    return select_class

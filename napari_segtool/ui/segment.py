@@ -78,6 +78,7 @@ class SegmentPanel(Panel):
         self._calm_soon.timeout.connect(self.following.clear)
         self.settings.edited.connect(self._edited)
         self.settings.changed.connect(self._settings_changed)
+        self.settings.redrawn.connect(self._redrawn)
         self.settings.method_chosen.connect(self._method_chosen)
         self.settings.relaid.connect(self._order_focus)
         self.settings.help_wanted.connect(self._go_to)
@@ -190,6 +191,13 @@ class SegmentPanel(Panel):
             self.rest()
             self.message.clear()
         self._wish(patience_s)
+
+    def _redrawn(self) -> None:
+        """Follow what is painted or drawn; what the panel says of the last result stays true."""
+        self._paused = False
+        if self.message.kind == "warning":
+            self.message.clear()
+        self._wish()
 
     def _remember(self) -> None:
         self.remember(preview=self.preview_switch.isChecked(), **self.settings.record())
@@ -308,8 +316,9 @@ class SegmentPanel(Panel):
         written = write_into(goal, outcome) if goal is not None and goal.layer in self.viewer.layers else None
         if written is not None:
             self._written.append(written)
+            self.settings.let_pass()
             self.viewer.layers.selection.active = written.layer
-            self.done(f"{written.text} The result: {words}.", {"Undo": partial(self._undo, written), **links} if written.pixels else links)
+            self.done(written.text, {"Undo": partial(self._undo, written), **links} if written.pixels else links)
             return None
         layer = show_new(self.viewer, outcome, image, entry, plan)
         apology = "" if goal is None else f"“{goal.layer.name}” cannot take this result, so it has a layer of its own. "

@@ -42,6 +42,7 @@ def settled(qtbot):
     """Wait until the Segment panel shows the preview of its settings, and return its layer."""
 
     def wait(panel):
+        qtbot.wait(30)  # strokes and shapes are followed at the end of a turn of the event loop
         qtbot.waitUntil(lambda: not panel.preview.busy, timeout=20000)
         qtbot.wait(20)
         return panel.preview.labels.layer

@@ -135,3 +135,17 @@ def test_paint_of_a_multichannel_image_is_drawn_once_for_all_channels(workspace,
         stroke(viewer, layer, tuple(layer.world_to_data((1, channel, 5 + channel, 5))), tuple(layer.world_to_data((1, channel, 5 + channel, 15))))
     assert counted(panel, qtbot).planes() == ((1,),)
     assert paint_of(layer).axes == "ZYX"
+
+
+def test_keys_work_while_the_paint_layer_is_active_as_napari_and_the_class_table_say(workspace, qtbot, stroke, steps_image):
+    viewer = workspace.viewer
+    viewer.add_image(steps_image[0], name="em")
+    panel = workspace("annotate")
+    panel.button.click()
+    layer, window = panel.labels, viewer.window._qt_window
+    qtbot.keyClick(window, "2")
+    assert layer.selected_label == 2
+    stroke(viewer, layer, (1, 10, 10), (1, 10, 20))
+    assert layer.data.any()
+    qtbot.keyClick(window, "z", modifier=Qt.KeyboardModifier.ControlModifier)
+    assert not layer.data.any()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QRadioButton
 
 from napari_segtool.ui._frame import _reading_order
 from napari_segtool.ui.workspace import PANELS
@@ -25,8 +25,10 @@ def test_tab_visits_every_control_in_reading_order_and_leaves_the_panel(workspac
         panel.settings.prepare.box.activated.emit(panel.settings.prepare.box.findData("median"))
         panel.settings.prepare.rows[1].buttons["up"].click()
     qtbot.wait(100)
-    expected = [widget for widget in _reading_order(panel) if widget.isVisible() and widget.isEnabled()]
-    tops = [widget.mapTo(panel, widget.rect().center()).y() for widget in expected]
+    reachable = [widget for widget in _reading_order(panel) if widget.isVisible() and widget.isEnabled()]
+    expected = [widget for widget in reachable if not isinstance(widget, QRadioButton) or widget.isChecked()]  # arrow keys reach the others
+    inside = panel._scroll.widget()
+    tops = [widget.mapTo(inside, widget.rect().center()).y() for widget in expected if inside.isAncestorOf(widget)]
     viewer.window._qt_window.activateWindow()
     expected[0].setFocus()
     qtbot.waitUntil(lambda: QApplication.focusWidget() is expected[0], timeout=3000)

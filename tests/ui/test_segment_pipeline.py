@@ -158,6 +158,7 @@ def test_the_result_goes_into_a_layer_that_is_there_and_undo_takes_it_back(works
     applied(panel)
     panel.message.act("Undo")
     np.testing.assert_array_equal(layer.data, old)
+    qtbot.wait(50)
     assert "back" in panel.message.plain
 
     panel.settings.output.slice.click()
@@ -185,3 +186,38 @@ def test_a_result_that_its_layer_cannot_hold_is_not_lost(workspace, qtbot, steps
     np.testing.assert_array_equal(result.data, np.where(start, start + 30, 0))
     assert "small" in panel.message.plain
     assert result.name in panel.message.plain
+
+
+def test_labels_can_be_refined_in_their_own_layer_and_the_message_stays(workspace, qtbot, steps_image, applied):
+    viewer, data = workspace.viewer, steps_image[0]
+    viewer.add_image(data, name="em")
+    mine = viewer.add_labels((data > 100).astype(np.uint8), name="mine")
+    panel = workspace("segment")
+    panel.choose("shift", {"by": 4})
+    panel.settings.inputs.rows["labels"].set_layer(mine)
+    panel.settings.output.set_target(mine)
+    for most in (5, 9):
+        applied(panel)
+        assert mine.data.max() == most
+        qtbot.wait(100)
+        assert panel.state == "done"
+        assert "changed in layer “mine”" in panel.message.plain
+        assert panel.preview.labels.layer is None
+    mine.undo()
+    assert mine.data.max() == 5
+
+
+def test_the_panel_is_no_wider_than_its_tab_whatever_is_chosen_and_unfolded(workspace, qtbot, steps_image):
+    viewer = workspace.viewer
+    viewer.add_image(steps_image[0], name="an image with a rather long name, as files from a microscope have")
+    target = viewer.add_labels(np.zeros(steps_image[0].shape, np.uint8), name="labels with a rather long name, as files from a microscope have")
+    panel = workspace("segment")
+    for chain in (panel.settings.prepare, panel.settings.then):
+        chain.fold.unfold()
+        for name in chain.entries:
+            chain.add(name).fold.unfold()
+    panel.settings.output.set_target(target)
+    for entry in METHODS:
+        panel.choose(entry.name)
+        panel.form.fold.unfold()
+        assert panel.minimumSizeHint().width() <= 360, entry.name
