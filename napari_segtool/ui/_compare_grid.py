@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap
+from qtpy.QtCore import QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPixmap, QTextOption
 from qtpy.QtWidgets import QAbstractItemView, QListView, QListWidget, QListWidgetItem, QWidget
 
 from napari_segtool.api import Candidate
@@ -140,8 +140,9 @@ class CandidateGrid(QListWidget):
             pixmap = pixmap_of((self._backdrop.picture * 0.35).astype(np.uint8))
         painter = QPainter(pixmap)
         painter.setPen(QColor("#eeeeee"))
-        area = QRect(8, 8, pixmap.width() - 16, pixmap.height() - 16)
-        painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap), text)
+        option = QTextOption(Qt.AlignmentFlag.AlignCenter)
+        option.setWrapMode(QTextOption.WrapMode.WordWrap)
+        painter.drawText(QRectF(8, 8, pixmap.width() - 16, pixmap.height() - 16), text, option)
         painter.end()
         self._show(cell, pixmap)
 
@@ -178,4 +179,4 @@ def pixmap_of(picture: np.ndarray) -> QPixmap:
     """Return a pixmap of a uint8 picture ``(height, width, 3)``."""
     whole = np.ascontiguousarray(picture)
     height, width = whole.shape[:2]
-    return QPixmap.fromImage(QImage(whole.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy())
+    return QPixmap.fromImage(QImage(whole.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy())
