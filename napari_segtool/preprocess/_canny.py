@@ -16,7 +16,7 @@ _NOISE = 1e-5  # of the largest grey value: gradients that rounding leaves behin
 _Line = tuple[int | slice, int | slice]
 _RING: tuple[_Line, ...] = ((0, slice(None)), (-1, slice(None)), (slice(None), 0), (slice(None), -1))
 _OUTERMOST: tuple[_Line, ...] = ((1, slice(None)), (-2, slice(None)), (slice(None), 1), (slice(None), -2))
-_BLOCK = 1 << 15  # pixels thinned at a time, so that all that is worked on stays in the processor's cache
+_BLOCK = 1 << 16  # pixels thinned at a time, so that all that is worked on stays in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +140,11 @@ def _smooth(grey: NDArray[Any], sigma_px: float) -> tuple[NDArray[Any], Mask | N
         _blur(known.astype(values.dtype), sigma_px, reach, weight)
         np.divide(smooth, weight + np.finfo(values.dtype).eps, out=smooth)
     elif reach:
-        for axis, count in enumerate(values.shape):
-            inside = _weight_inside(count, sigma_px, reach).astype(values.dtype)
-            lines = np.moveaxis(smooth, axis, 0)
-            for part in (slice(0, reach), slice(max(reach, count - reach), count)):
-                lines[part] /= inside[part, None]
+        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
+        running = np.concatenate([[0.0], np.cumsum(kernel / kernel.sum())])
+        for lines in (smooth, smooth.T):
+            for part in (slice(0, reach), slice(max(reach, len(lines) - reach), len(lines))):
+                lines[part] /= _weight_inside(len(lines), np.arange(len(lines))[part], running).astype(values.dtype)[:, None]
     for line, outermost in zip(_RING, _OUTERMOST, strict=True):  # the columns after the rows, and so the corners too
         ringed[line] = ringed[outermost]
     return ringed, known
@@ -160,11 +160,9 @@ def _blur(values: NDArray[Any], sigma_px: float, reach: int, out: NDArray[Any]) 
         out[...] = values
 
 
-def _weight_inside(count: int, sigma_px: float, reach: int) -> NDArray[np.float64]:
-    """Return which part of the Gaussian around each of ``count`` pixels in a line lies on the line."""
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
-    running = np.concatenate([[0.0], np.cumsum(kernel / kernel.sum())])
-    place = np.arange(count)
+def _weight_inside(count: int, place: NDArray[np.int64], running: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return which part of the Gaussian around some of ``count`` pixels in a line lies on the line; ``running`` are the sums of its kernel."""
+    reach = len(running) // 2 - 1
     weights: NDArray[np.float64] = running[np.minimum(2 * reach + 1, count - place + reach)] - running[np.maximum(0, reach - place)]
     return weights
 
