@@ -32,7 +32,7 @@ def random_problem(seed, shape, classes):
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("shape", [(3, 4), (2, 2, 3)])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 2, 2)])
 def test_two_labels_cost_as_little_as_the_best_of_all_labellings(seed, shape):
     unary, weights = random_problem(seed, shape, 2)
     assert energy(labels_of(unary, weights), unary, weights) == pytest.approx(cheapest_of_all(unary, weights), abs=0.02)
@@ -40,13 +40,13 @@ def test_two_labels_cost_as_little_as_the_best_of_all_labellings(seed, shape):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_three_labels_cost_less_than_any_single_expansion_of_them_and_at_most_twice_the_best(seed):
-    unary, weights = random_problem(seed, (3, 3), 3)
+    unary, weights = random_problem(seed, (2, 3), 3)
     found = labels_of(unary, weights)
     cost = energy(found, unary, weights)
     assert cost <= 2 * cheapest_of_all(unary, weights)
     for target in range(3):
-        for chosen in itertools.product((False, True), repeat=9):
-            moved = np.where(np.array(chosen).reshape(3, 3), target, found)
+        for chosen in itertools.product((False, True), repeat=6):
+            moved = np.where(np.array(chosen).reshape(2, 3), target, found)
             assert cost <= energy(moved, unary, weights) + 0.02
 
 
