@@ -132,6 +132,9 @@ class InputRows(QWidget):
                 return f"Nothing is drawn in “{row.layer.name}” yet: draw a polygon, a rectangle or an ellipse.", ""
             if name == "paint" and self._unpainted(row.layer):
                 return f"Nothing is painted in “{row.layer.name}” yet. {row.source.lacking[0]}", "annotate"
+        used = [self.rows[name].layer for name in inputs_of(entry)]
+        if entry.family == REFINES and used and all(layer is None for layer in used):
+            return "There is nothing to refine yet: choose labels above, or probabilities that a model predicted.", "predict"
         return None
 
     def let_pass(self) -> None:

@@ -168,6 +168,19 @@ def test_probabilities_are_taken_as_predict_writes_them(workspace, qtbot, steps_
     np.testing.assert_array_equal(viewer.layers["em · Likeliest"].data, chances.argmax(axis=0))
 
 
+def test_what_refines_labels_or_probabilities_asks_for_one_of_them(workspace, qtbot, steps_image, settled):
+    viewer, data = workspace.viewer, steps_image[0]
+    viewer.add_image(data, name="em")
+    panel = workspace("segment")
+    panel.choose("potts")
+    panel.button.click()
+    assert "labels above, or probabilities" in panel.message.plain
+    assert panel.message.offers == ("Go to Predict",)
+    viewer.add_labels((data > 100).astype(np.uint8), name="rough")
+    pick(panel.settings.inputs.rows["labels"].combo, "rough")
+    assert settled(panel) is not None
+
+
 def test_the_chooser_lists_the_families_in_the_order_of_a_textbook(workspace, qtbot):
     panel = workspace("segment")
     box = panel.chooser.box
