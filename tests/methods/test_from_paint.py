@@ -17,6 +17,15 @@ from napari_segtool.methods._walk import potential_steps, pyramid
 METHODS = ("graph-cut", "random-walker")
 
 
+def outcome(steps):
+    """What a generator of fractions returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
 def scene(shape=(60, 80), noise=12.0, seed=0):
     """A disc (or a rod through the slices) on a ground, and a stroke in each."""
     y, x = np.ogrid[: shape[-2], : shape[-1]]
