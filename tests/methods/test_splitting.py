@@ -104,7 +104,7 @@ def test_given_labels_are_split_within_each_and_never_joined():
 
 def test_dim_objects_beside_bright_ones_are_found_against_their_surroundings():
     picture = np.full((80, 160), 10.0)
-    centres = [(20, 20, 250), (20, 60, 100), (60, 20, 100), (60, 60, 250), (20, 100, 100), (60, 100, 100), (20, 140, 250), (60, 140, 60)]
+    centres = [(20, 20, 250), (20, 60, 100), (60, 20, 100), (60, 60, 250), (20, 100, 100), (60, 100, 100), (20, 140, 250), (60, 140, 100)]
     for y, x, value in centres:
         picture[ball(picture.shape, (y, x), 12)] = value
     stack = Stack((picture + np.random.default_rng(0).normal(0, 2, picture.shape)).clip(0, 255).astype(np.uint8), "YX")
