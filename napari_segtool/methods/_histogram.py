@@ -111,6 +111,22 @@ def stack_histogram_steps(stack: Stack, grey: Grey) -> Steps[Histogram]:
     return histogram
 
 
+def stack_ends_steps(stack: Stack, grey: Grey) -> Steps[tuple[float, float]]:
+    """Find the smallest and largest grey value of a stack: those of its histogram, which need not be counted for whole numbers.
+
+    Raises
+    ------
+    DataError
+        If no pixel has a finite value.
+    """
+    known = stack.memo.get(_MEMO, {}).get(grey)
+    if known is None and _is_narrow(np.dtype(stack.data.dtype)) and 0 not in stack.shape:
+        lowest, highest, _ = yield from _extent(stack, grey)
+        return lowest, highest
+    histogram = yield from stack_histogram_steps(stack, grey)
+    return histogram.lowest, histogram.highest
+
+
 def plane_histogram(grey: NDArray[Any]) -> Histogram | None:
     """Count the grey values of one plane; None where no pixel has a finite value."""
     try:
@@ -119,9 +135,13 @@ def plane_histogram(grey: NDArray[Any]) -> Histogram | None:
         return None
 
 
+def _is_narrow(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize <= 2)
+
+
 def _counted(stack: Stack, grey: Grey) -> Steps[Histogram]:
     dtype = np.dtype(stack.data.dtype)
-    narrow = dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize <= 2)
+    narrow = _is_narrow(dtype)
     whole = dtype.kind != "f"
     if narrow:
         limits = np.iinfo(np.uint8 if dtype.kind == "b" else dtype.newbyteorder("="))

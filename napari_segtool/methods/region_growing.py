@@ -19,7 +19,7 @@ from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._growth import Growth
-from napari_segtool.methods._histogram import stack_histogram_steps
+from napari_segtool.methods._histogram import stack_ends_steps
 from napari_segtool.methods._points import Seed, check_seeds, parse_points
 
 
@@ -71,9 +71,8 @@ def region_growing(stack: Stack, params: RegionGrowingParams) -> Steps[NDArray[A
     seeds = parse_points(params.seeds)
     check_seeds(seeds, stack)
     grey = Grey.of(stack, params.smoothing_px)
-    histogram = yield from stack_histogram_steps(stack, grey)
-    rounding = 1e-6 * max(abs(histogram.lowest), abs(histogram.highest))  # smoothing leaves equal floats a little unequal
-    reach = (histogram.highest - histogram.lowest) * params.tolerance / 100 + rounding
+    lowest, highest = yield from stack_ends_steps(stack, grey)
+    reach = (highest - lowest) * params.tolerance / 100 + 1e-6 * max(abs(lowest), abs(highest))  # smoothing leaves equal floats a little unequal
     labels = np.zeros(stack.label_shape, smallest_dtype(max(seed.label for seed in seeds)))
     groups = _by_volume(seeds, stack, params.grow_in == "volume")
     for done, (key, members) in enumerate(groups.items()):
