@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_segtool.core.progress import Progress, drain
 from napari_segtool.core.errors import DataError
+from napari_segtool.core.progress import Progress, drain
 from napari_segtool.core.registry import METRICS, Entry
 from napari_segtool.core.result import Scores
 from napari_segtool.core.stack import Stack
@@ -31,6 +31,14 @@ def case_of(guess: np.ndarray, truth: np.ndarray, probabilities: np.ndarray | No
 def random_case(shape: tuple[int, ...], classes: int = 3, seed: int = 0) -> Case:
     generator = np.random.default_rng(seed)
     return case_of(generator.integers(0, classes, shape), generator.integers(0, classes, shape))
+
+
+def case_or_refusal(shape: tuple[int, ...], classes: int, seed: int) -> Case | DataError:
+    """In a picture of a few pixels prediction and truth may share no value: which class is which cannot be told, and that is said."""
+    try:
+        return random_case(shape, classes, seed)
+    except DataError as refusal:
+        return refusal
 
 
 def values_of(entry: Entry, case: Case) -> dict[str, float]:
@@ -96,11 +104,9 @@ def test_it_says_where_it_comes_from(entry):
 def test_any_labels_are_scored(entry, data):
     shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=2, max_size=4)))
     classes = data.draw(st.integers(1, 4))
-    try:
-        case = random_case(shape, classes, data.draw(st.integers(0, 999)))
-    except DataError as refusal:  # in a picture of a few pixels, prediction and truth may share no value: which class is which cannot be told
-        assert "cannot be matched" in str(refusal)
-        assert refusal.hint
+    case = case_or_refusal(shape, classes, data.draw(st.integers(0, 999)))
+    if isinstance(case, DataError):
+        assert case.hint
         return
     for value in values_of(entry, case).values():
         assert np.isnan(value) or 0 <= value <= 1
