@@ -101,7 +101,7 @@ def line(entry: Entry, stack: Stack, updates: int) -> str:
         return f"{entry.family:10} {entry.name:22} left out: no setting to move"
     slowest, wanted = min(rates, key=lambda rate: rate.clock), WANTED.get(entry.name, WANTED.get(entry.family, 0))
     verdict = "" if not wanted else f"wanted {wanted}" if slowest.clock >= wanted else f"wanted {wanted}: MISSED"
-    each = ", ".join(f"{rate.setting} {rate.clock:.0f}" for rate in rates)
+    each = ", ".join(f"{rate.setting} {rate.clock:.0f}/{rate.processor:.0f}" for rate in rates)
     return f"{entry.family:10} {entry.name:22} {slowest.clock:6.1f} {min(rate.processor for rate in rates):6.1f}   {verdict:18} ({each})"
 
 
@@ -117,7 +117,7 @@ def main() -> None:
     if options.dtype == "float32":
         stack = Stack((stack.data / 255).astype(np.float32), "ZYX")
     print(f"updates a second, {options.slices}×1024×1024 {options.dtype}, load {os.getloadavg()[0]:.1f}")
-    print(f"{'family':10} {'method':22} {'clock':>6} {'work':>6}   {'':18} (each setting)")
+    print(f"{'family':10} {'method':22} {'clock':>6} {'work':>6}   {'':18} (each setting, by clock/work)")
     for entry in sorted((METHODS.get(name) for name in options.only), key=lambda entry: list(WANTED).index(entry.family) if entry.family in WANTED else 9):
         print(line(entry, stack, options.updates), flush=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._basins import basins_steps, deep_enough, flooded, overflowed, passes_steps, with_lines
+from napari_segtool.methods._basins import Basins, Edges, basins_steps, deep_enough, flooded, overflowed, passes_steps, with_lines
 from napari_segtool.methods._components import narrowed_steps, within
 from napari_segtool.methods._distance import distance_steps, filled_steps
 from napari_segtool.methods._foreground import foreground_steps, objects_steps
@@ -28,6 +29,7 @@ from napari_segtool.preprocess._volumes import blocks_steps
 
 _TAIL = 0.001  # part of the pixels at either end that does not count for the range of grey values
 _SIDE = 0.25  # weights of Sobel's gradient
+_MEMO, _KEPT_PIXELS = "watershed of a plane", 1 << 22
 
 
 class WatershedParams(Params):
@@ -110,7 +112,7 @@ def watershed(stack: Stack, params: WatershedParams, given: Given) -> Steps[AnyR
     span = _span((yield from stack_histogram_steps(stack, grey)))
 
     def work(piece: Piece) -> Fractions:
-        return (yield from _flood_steps(piece, params, span))
+        return (yield from _flood_steps(piece, params, span, stack.memo))
 
     return (yield from pieces_steps(stack, grey, work, given if params.markers == "paint" else None, volume=params.volume))
 
@@ -122,7 +124,7 @@ def _span(histogram: Histogram) -> float:
     return float((last - first) * histogram.step) or float(histogram.highest - histogram.lowest) or 1.0
 
 
-def _flood_steps(piece: Piece, params: WatershedParams, span: float) -> Fractions:
+def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[str, Any]) -> Fractions:
     known = piece.known
     paint = piece.given.paint
     if not known.any() or (params.markers == "paint" and (paint is None or not (paint[known] > 0).any())):
@@ -131,20 +133,20 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float) -> Fraction
     surface = yield from within(_surface_steps(piece, params.surface, span), 0.0, 0.2)
     marks = paint if params.markers == "paint" else None
     compact = params.compactness > 0
-    basins = yield from within(basins_steps(surface, known, marks), 0.2, 0.4 if compact else 0.7)
+    if marks is None:
+        basins, edges = yield from within(_remembered_steps(surface, known, memo), 0.2, 0.5 if compact else 0.8)
     if compact:
         if marks is None:
-            edges = yield from within(passes_steps(surface, basins.labels), 0.4, 0.45)
             deep = np.flatnonzero(deep_enough(basins, edges, params.depth))
             marks = np.zeros(surface.shape, np.uint32)
             marks.reshape(-1)[basins.place[deep]] = np.arange(1, deep.size + 1)
-        away = yield from within(distance_steps(marks == 0, piece.size), 0.45, 0.55)
-        surface += np.float32(params.compactness) * away
-        basins = yield from within(basins_steps(surface, known, marks), 0.55, 0.7)
-    edges = yield from within(passes_steps(surface, basins.labels), 0.7, 0.8)
+        away = yield from within(distance_steps(marks == 0, piece.size), 0.5, 0.6)
+        surface = surface + np.float32(params.compactness) * away
     if marks is None:
         parts = overflowed(basins, edges, params.depth)
     else:
+        basins = yield from within(basins_steps(surface, known, marks), 0.6, 0.7)
+        edges = yield from within(passes_steps(surface, basins.labels), 0.7, 0.8)
         owner = np.zeros(basins.count + 1, np.uint32)
         owner[1:] = marks.reshape(-1)[basins.place[1:]]
         parts = flooded(basins.count, edges, owner)
@@ -154,6 +156,19 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float) -> Fraction
     else:
         labels = yield from within(numbered_steps(basins.labels, parts, smallest=1), 0.85, 1.0)
     return with_lines(labels, surface) if params.lines else labels
+
+
+def _remembered_steps(surface: NDArray[np.float32], known: NDArray[np.bool_], memo: dict[str, Any]) -> Generator[float, None, tuple[Basins, Edges]]:
+    """Return the basins of a surface and their passes; those of the last plane are kept, as long as it is the same."""
+    kept = memo.get(_MEMO)
+    if kept is not None and np.array_equal(kept[0], surface) and np.array_equal(kept[1], known):
+        yield 1.0
+        return kept[2], kept[3]
+    basins = yield from within(basins_steps(surface, known), 0.0, 0.7)
+    edges = yield from within(passes_steps(surface, basins.labels), 0.7, 1.0)
+    if surface.ndim == 2 and surface.size <= _KEPT_PIXELS:
+        memo[_MEMO] = (surface, known, basins, edges)
+    return basins, edges
 
 
 def _surface_steps(piece: Piece, kind: str, span: float) -> Fractions:
