@@ -44,8 +44,7 @@ def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: in
     ndarray
         uint32, numbered from 1 without gaps in the order in which parts first appear.
     """
-    plain = image.dtype == bool and not corners and image.ndim == 3
-    rows = 1 if plain else max(1, part // max(1, int(np.prod(image.shape[1:]))))
+    rows = max(1, part // max(1, int(np.prod(image.shape[1:]))))
     pieces = [slice(start, start + rows) for start in range(0, len(image), rows)]
     sizes, pairs, offsets = [np.zeros(1, np.int64)], [np.zeros((2, 0), np.int64)], [0]
     numbered: list[NDArray[Any] | None] = []  # each piece has its own numbers at first
@@ -75,6 +74,12 @@ def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: in
     yield from _scaled(itertools.starmap(renumbered, enumerate(tables)), lambda _: None, len(pieces), 0.7, 1.0)
     yield 1.0
     return labels
+
+
+def slabs_of(shape: tuple[int, ...]) -> list[slice]:
+    """Part a picture along its first axis, in even numbers of rows or slices whose work takes a fraction of a second."""
+    rows = max(2, PART // 4 // max(1, int(np.prod(shape[1:]))) // 2 * 2)
+    return [slice(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows)]
 
 
 def within(work: Generator[float, None, T], low: float, high: float) -> Generator[float, None, T]:
@@ -111,20 +116,14 @@ def _labelled(piece: NDArray[Any], corners: bool, sized: bool) -> Generator[floa
     yield 0.0
     if not piece.size:
         return np.zeros(piece.shape, np.uint32), np.zeros(1, np.int64)
-    if len(piece) == 1 and piece.ndim == 3 and piece.dtype == bool and not corners:
-        import cv2  # for one slice as quick as cc3d, and it lets go of Python's lock
+    import cc3d
 
-        count, flat = cv2.connectedComponents(np.ascontiguousarray(piece[0]).view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
-        numbers: NDArray[Any] = flat[None]
-    else:
-        import cc3d
-
-        connectivity = {(2, False): 4, (2, True): 8, (3, False): 6, (3, True): 26}[piece.ndim, corners]
-        # as bytes: cc3d 4.1 takes short cuts with masks, and errs where corners count (wrong numbers in planes, failure in thin volumes)
-        bytewise = piece.view(np.uint8) if piece.dtype == bool else piece
-        whole = np.require(bytewise, requirements=["C", "W"])  # what cannot be written to it refuses
-        numbers = cc3d.connected_components(whole, connectivity=connectivity)
-        count = int(numbers.max()) + 1
+    connectivity = {(2, False): 4, (2, True): 8, (3, False): 6, (3, True): 26}[piece.ndim, corners]
+    # where corners count as bytes: cc3d 4.1 takes short cuts with masks, and errs there (wrong numbers in planes, failure in thin volumes)
+    bytewise = piece.view(np.uint8) if corners and piece.dtype == bool else piece
+    whole = np.require(bytewise, requirements=["C", "W"])  # what cannot be written to it refuses
+    numbers = cc3d.connected_components(whole, connectivity=connectivity)
+    count = int(numbers.max()) + 1
     return numbers, np.bincount(numbers.ravel(), minlength=count) if sized else np.zeros(count, np.int64)
 
 

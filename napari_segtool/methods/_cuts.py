@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.planes import Fractions
-from napari_segtool.methods._components import within
+from napari_segtool.methods._components import slabs_of, within
 
 WHOLE = 1 << 18
 """Pixels up to which a picture is cut as a whole; the library that cuts cannot be left meanwhile."""
@@ -72,16 +72,15 @@ def potts_labels_steps(unary: NDArray[Any], weights: Weights, *, whole: int = WH
     """
     costs = np.asarray(unary, np.result_type(unary.dtype, np.float32))
     classes, shape = costs.shape[0], costs.shape[1:]
-    missing = np.isnan(costs).any(axis=0)
-    labels = np.where(missing, 0, _cheapest(costs)).astype(smallest_dtype(max(classes - 1, 0)))
+    missing, labels = yield from within(_cheapest_steps(costs), 0.0, 0.02)
     if classes < 2 or not labels.size:
         yield 1.0
         return labels
     grid = _Grid(costs, missing, tuple(_spread(weight, shape, axis) for axis, weight in enumerate(weights)))
-    begin = 0.0
+    begin = 0.02
     if labels.size > whole:
         begin = 0.2
-        labels = yield from within(_coarse_labels_steps(costs, labels, missing, grid, whole), 0.0, begin)
+        yield from within(_begin_coarse_steps(costs, labels, missing, grid, whole), 0.02, begin)
     targets = range(1, 2) if classes == 2 else range(classes)
     quiet: set[tuple[int, Box]] = set()  # moves that would gain nothing now
     for round_ in range(_MOST_ROUNDS):
@@ -165,23 +164,46 @@ class _Grid:
             pull[face] += cost * (labels[beyond] != target) - cost * (labels[beyond] != now[face])
 
 
-def _coarse_labels_steps(costs: NDArray[Any], labels: NDArray[Any], missing: NDArray[np.bool_], grid: _Grid, whole: int) -> Fractions:
-    """Return the labels of the same problem in which two pixels along each axis are one: where rounds of blocks may well begin."""
-    unary = np.where(missing, 0, costs)
-    weights = [weight * ~(missing[low] | missing[high]) for weight, (low, high) in zip(grid.weights, _all_sides(labels.ndim), strict=True)]
-    for axis in range(labels.ndim):
-        if labels.shape[axis] > 1:
-            between = weights[axis][_every(labels.ndim, axis, 1)]
-            weights = [between if i == axis else _paired(weight, axis) for i, weight in enumerate(weights)]
-            unary = _paired(unary, axis + 1)
-            yield 0.1
-    coarse = yield from within(potts_labels_steps(unary, weights, whole=whole), 0.1, 0.9)
-    for axis in range(labels.ndim):
-        if labels.shape[axis] > 1:
-            coarse = np.repeat(coarse, 2, axis=axis)[tuple(slice(0, labels.shape[i]) if i <= axis else slice(None) for i in range(labels.ndim))]
-    possible = np.isfinite(np.take_along_axis(costs, coarse[None].astype(np.intp), axis=0)[0])  # a forbidden label is none to begin with
-    begun: NDArray[Any] = np.where(possible & ~missing, coarse, labels).astype(labels.dtype)
-    return begun
+def _cheapest_steps(costs: NDArray[Any]) -> Generator[float, None, tuple[NDArray[np.bool_], NDArray[Any]]]:
+    """Return which pixels are left out, and the label that is cheapest for each pixel alone."""
+    missing = np.zeros(costs.shape[1:], bool)
+    labels = np.zeros(costs.shape[1:], smallest_dtype(max(costs.shape[0] - 1, 0)))
+    for part in slabs_of(missing.shape):
+        here = costs[:, part]
+        missing[part] = np.isnan(here).any(axis=0)
+        labels[part] = np.where(missing[part], 0, np.where(np.isnan(here), np.inf, here).argmin(axis=0))
+        yield min(1.0, part.stop / len(missing))
+    return missing, labels
+
+
+def _begin_coarse_steps(costs: NDArray[Any], labels: NDArray[Any], missing: NDArray[np.bool_], grid: _Grid, whole: int) -> Generator[float, None, None]:
+    """Put the labels of the same problem in which two pixels along each axis are one into ``labels``: where rounds of blocks may well begin."""
+    shape, dimensions = labels.shape, labels.ndim
+    half = tuple(-(-n // 2) for n in shape)
+    unary = np.zeros((len(costs), *half), costs.dtype)
+    weights = [np.zeros(tuple(n - (i == axis) for i, n in enumerate(half)), np.float32) for axis in range(dimensions)]
+    for part in slabs_of(shape):
+        block = np.where(missing[part], 0, costs[:, part])
+        for axis in range(dimensions):
+            block = _paired(block, axis + 1)
+        unary[:, part.start // 2 : part.start // 2 + block.shape[1]] = block
+        for axis, weight in enumerate(grid.weights):
+            here = weight[part]
+            low, high = (missing[part], missing[part.start + 1 : part.stop + 1]) if axis == 0 else (missing[part][side] for side in _sides(dimensions, axis))
+            between = np.asarray(here * ~(low[: len(here)] | high[: len(here)]), np.float32)[_every(dimensions, axis, 1)]
+            for other in range(dimensions):
+                between = between if other == axis else _paired(between, other)
+            weights[axis][part.start // 2 : part.start // 2 + len(between)] = between
+        yield 0.2 * min(1.0, part.stop / shape[0])
+    coarse = yield from within(potts_labels_steps(unary, weights, whole=whole), 0.2, 0.9)
+    for part in slabs_of(shape):
+        rough = coarse[part.start // 2 : -(-min(part.stop, shape[0]) // 2)]
+        for axis in range(dimensions):
+            count = labels[part].shape[axis]
+            rough = np.repeat(rough, 2, axis=axis)[tuple(slice(0, count) if i == axis else slice(None) for i in range(dimensions))]
+        possible = np.isfinite(np.take_along_axis(costs[:, part], rough[None].astype(np.intp), axis=0)[0])  # a forbidden label is none to begin with
+        labels[part] = np.where(possible & ~missing[part], rough, labels[part])
+        yield 0.9 + 0.1 * min(1.0, part.stop / shape[0])
 
 
 def _every(dimensions: int, axis: int, start: int) -> Block:
@@ -194,10 +216,6 @@ def _paired(values: NDArray[Any], axis: int) -> NDArray[Any]:
     total = even.copy()
     total[tuple(slice(0, odd.shape[axis]) if i == axis else slice(None) for i in range(values.ndim))] += odd
     return total
-
-
-def _all_sides(dimensions: int) -> list[tuple[Block, Block]]:
-    return [_sides(dimensions, axis) for axis in range(dimensions)]
 
 
 def _minimum_cut(pull: NDArray[np.float64], arcs: list[NDArray[np.float64]], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -243,10 +261,6 @@ def _minimum_cut(pull: NDArray[np.float64], arcs: list[NDArray[np.float64]], fre
     taken = np.zeros(pull.shape, bool)
     taken[free] = reached[:count]
     return taken
-
-
-def _cheapest(costs: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(np.where(np.isnan(costs), np.inf, costs).argmin(axis=0))
 
 
 def _spread(weight: NDArray[Any] | float, shape: tuple[int, ...], axis: int) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Literal
 
 import numpy as np
@@ -14,10 +15,10 @@ from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import within
+from napari_segtool.methods._components import slabs_of, within
 from napari_segtool.methods._cuts import potts_labels_steps
 from napari_segtool.methods._grey import Grey
-from napari_segtool.methods._painted import model_steps
+from napari_segtool.methods._painted import GreyModel, model_steps
 from napari_segtool.methods._pieces import Piece, pieces_steps
 
 
@@ -75,37 +76,60 @@ def graph_cut(stack: Stack, params: GraphCutParams, given: Given) -> Steps[AnyRu
     """
     grey = Grey.of(stack, params.smoothing_px, whole=False)
     model = yield from model_steps(stack, grey, given, params.model)
-    names = np.append(model.classes, 0).astype(smallest_dtype(int(model.classes.max())))
+    names = model.classes.astype(smallest_dtype(int(model.classes.max())))
 
     def work(piece: Piece) -> Fractions:
-        unary = model.unary(piece.grey)
-        missing = np.isnan(unary[0])
-        yield 0.05
-        if piece.given.paint is not None:
-            for place, value in enumerate(model.classes):
-                unary[:place, (piece.given.paint == value) & ~missing] = np.inf
-                unary[place + 1 :, (piece.given.paint == value) & ~missing] = np.inf
-        weights = _boundary(piece, params)
-        yield 0.1
-        found = yield from within(potts_labels_steps(unary, weights), 0.1, 1.0)
-        return names[np.where(missing, len(model.classes), found)]
+        unary = yield from within(_unary_steps(piece, model), 0.0, 0.05)
+        weights = yield from within(_boundary_steps(piece, params), 0.05, 0.1)
+        found = yield from within(potts_labels_steps(unary, weights), 0.1, 0.98)
+        labels = np.zeros(found.shape, names.dtype)
+        for part in slabs_of(found.shape):
+            labels[part] = np.where(np.isnan(unary[0, part]), 0, names[found[part]])
+            yield 0.98 + 0.02 * part.stop / len(found)
+        return labels
 
     return (yield from pieces_steps(stack, grey, work, given, volume=params.volume))
 
 
-def _boundary(piece: Piece, params: GraphCutParams) -> tuple[NDArray[np.float32] | float, ...]:
+def _unary_steps(piece: Piece, model: GreyModel) -> Fractions:
+    """Return what each class costs at each pixel: ``inf`` for the others where one is painted, ``nan`` where there is no value."""
+    unary = np.empty((len(model.classes), *piece.grey.shape), np.float32)
+    for part in slabs_of(piece.grey.shape):
+        costs = model.unary(piece.grey[part])
+        if piece.given.paint is not None:
+            for place, value in enumerate(model.classes):
+                painted = (piece.given.paint[part] == value) & ~np.isnan(costs[0])
+                costs[:place, painted] = np.inf
+                costs[place + 1 :, painted] = np.inf
+        unary[:, part] = costs
+        yield min(1.0, part.stop / len(piece.grey))
+    return unary
+
+
+def _boundary_steps(piece: Piece, params: GraphCutParams) -> Generator[float, None, tuple[NDArray[np.float32] | float, ...]]:
     """Return what a boundary costs between each two neighbours along each axis."""
     if params.contrast == 0 or params.smoothness == 0:
+        yield 1.0
         return tuple(params.smoothness / length for length in piece.size)
-    squares, known = [], piece.known
-    values = np.where(known, piece.grey, 0).astype(np.float32)
-    for axis in range(values.ndim):
-        low = (*(slice(None),) * axis, slice(None, -1))
-        high = (*(slice(None),) * axis, slice(1, None))
-        squares.append(np.where(known[low] & known[high], (values[high] - values[low]) ** 2, np.float32(np.nan)))
-    sums = [(float(np.nansum(square, dtype=np.float64)), int(np.isfinite(square).sum())) for square in squares]
-    mean = sum(total for total, _ in sums) / max(1, sum(count for _, count in sums))
-    scale = np.float32(params.contrast / (2 * mean)) if mean > 0 else np.float32(0)
-    return tuple(
-        np.float32(params.smoothness / length) * np.exp(-np.nan_to_num(square, nan=0.0) * scale) for square, length in zip(squares, piece.size, strict=True)
-    )
+    shape = piece.grey.shape
+    squares = [np.empty(tuple(n - (i == axis) for i, n in enumerate(shape)), np.float32) for axis in range(len(shape))]
+    total, count = 0.0, 0
+    for part in slabs_of(shape):
+        values = piece.grey[part.start : part.stop + 1].astype(np.float32)
+        for axis, square in enumerate(squares):
+            with np.errstate(invalid="ignore"):
+                here = np.diff(values if axis == 0 else values[: part.stop - part.start], axis=axis)
+                here *= here
+            known = np.isfinite(here)
+            here[~known] = 0
+            total, count = total + float(here.sum(dtype=np.float64)), count + int(known.sum())
+            square[part] = here
+        yield 0.6 * min(1.0, part.stop / len(piece.grey))
+    scale = np.float32(params.contrast / 2 * count / total) if total > 0 else np.float32(0)
+    for square, length in zip(squares, piece.size, strict=True):
+        for part in slabs_of(shape):
+            with np.errstate(under="ignore"):
+                square[part] = np.exp(square[part] * -scale)
+            square[part] *= np.float32(params.smoothness / length)
+            yield 0.8
+    return tuple(squares)

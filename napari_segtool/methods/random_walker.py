@@ -16,7 +16,7 @@ from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import components_steps, within
+from napari_segtool.methods._components import components_steps, slabs_of, within
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._histogram import Histogram, stack_histogram_steps
 from napari_segtool.methods._painted import check_paint
@@ -89,10 +89,13 @@ def random_walker(stack: Stack, params: RandomWalkerParams, given: Given) -> Ste
     def work(piece: Piece) -> Fractions:
         paint = piece.given.paint
         assert paint is not None
-        scaled = (np.where(piece.known, piece.grey, 0) / np.float64(deviation)).astype(np.float32)
-        yield 0.02
-        strokes = np.where(piece.known, paint, 0).astype(smallest_dtype(largest))
-        return (yield from within(walked_steps(scaled, piece.known, strokes, piece.size, params.beta), 0.02, 1.0))
+        known = piece.known
+        scaled, strokes = np.empty(known.shape, np.float32), np.empty(known.shape, smallest_dtype(largest))
+        for part in slabs_of(known.shape):
+            scaled[part] = np.where(known[part], piece.grey[part], 0) / deviation
+            strokes[part] = np.where(known[part], paint[part], 0)
+            yield 0.02 * part.stop / len(known)
+        return (yield from within(walked_steps(scaled, known, strokes, piece.size, params.beta), 0.02, 1.0))
 
     return (yield from pieces_steps(stack, grey, work, given, volume=params.volume))
 
