@@ -44,12 +44,12 @@ def outlines_of(shapes: Shapes, image: Image) -> tuple[Outline, ...]:
     Shapes without an area (lines, paths) and those that lie across slices are left out. Each is labelled by its place in the layer, from 1.
     """
     letters = axes_of(image).replace("S", "")
+    matrix, offset, known = _into_pixels(shapes, image)
     outlines = []
     for number in np.argsort(shapes.z_index, kind="stable"):
         if shapes.shape_type[number] not in WITH_AREA:
             continue
-        corners = _corners(np.asarray(shapes.data[number], np.float64), shapes.shape_type[number])
-        places, known = _in_pixels(corners, shapes, image)
+        places = _corners(np.asarray(shapes.data[number], np.float64), shapes.shape_type[number]) @ matrix + offset
         columns = {letter: places[:, i] for i, letter in enumerate(letters) if i >= len(letters) - known}
         across = {letter: values for letter, values in columns.items() if letter not in "CYX"}
         if any(np.ptp(values) > _IN_PLANE for values in across.values()):
@@ -102,10 +102,12 @@ def _corners(data: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
     return centre + np.cos(angle) * (data[1] - data[0]) / 2 + np.sin(angle) * (data[3] - data[0]) / 2
 
 
-def _in_pixels(corners: NDArray[np.float64], shapes: Shapes, image: Image) -> tuple[NDArray[np.float64], int]:
-    """Return the corners in pixels of the image, and how many of its last axes the shapes know of."""
-    world = np.array([shapes.data_to_world(corner) for corner in corners])
-    known = min(world.shape[1], image.ndim)
-    full = np.zeros((len(world), image.ndim))
-    full[:, image.ndim - known :] = world[:, world.shape[1] - known :]
-    return np.array([image.world_to_data(point) for point in full]), known
+def _into_pixels(shapes: Shapes, image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Return matrix and offset from data of the shapes to pixels of the image, and how many of its last axes the shapes know of."""
+    known = min(shapes.ndim, image.ndim)
+    places = []
+    for point in (np.zeros(shapes.ndim), *np.eye(shapes.ndim)):  # all transforms of layers are affine, and one point at a time is slow
+        world = np.zeros(image.ndim)
+        world[image.ndim - known :] = np.asarray(shapes.data_to_world(point))[shapes.ndim - known :]
+        places.append(np.asarray(image.world_to_data(world), np.float64))
+    return np.array(places[1:]) - places[0], places[0], known

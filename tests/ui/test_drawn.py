@@ -95,3 +95,15 @@ def test_a_rgb_image_can_be_drawn_over():
     over = Image(np.zeros((20, 20, 3), np.uint8), rgb=True)
     layer = shapes(over, ("rectangle", [[2, 2], [2, 5], [5, 5], [5, 2]]))
     assert labels(layer, over).sum() == 16
+
+
+def test_a_turned_image_is_drawn_over_where_it_is_seen():
+    over = image(rotate=30, shape=(40, 50), scale=(2, 2), translate=(5, -3))
+    pixels = np.array([[10, 10], [10, 20], [20, 20], [20, 10]], float)
+    layer = Shapes([np.array([over.data_to_world(corner) for corner in pixels])], shape_type="polygon")  # drawn in world units
+    expected = np.zeros((40, 50), np.uint8)
+    expected[10:21, 10:21] = 1
+    found = labels(layer, over)
+    assert np.abs(found.astype(int) - expected).sum() <= 44  # rounding may tip the pixels on the outline
+    assert (found[11:20, 11:20] == 1).all()
+    assert found[:9].max() == found[:, 22:].max() == 0
