@@ -47,31 +47,27 @@ def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: in
     rows = max(1, part // max(1, int(np.prod(image.shape[1:]))))
     pieces = [slice(start, start + rows) for start in range(0, len(image), rows)]
     sizes, pairs, offsets = [np.zeros(1, np.int64)], [np.zeros((2, 0), np.int64)], [0]
-    numbered: list[NDArray[Any] | None] = []  # each piece has its own numbers at first
-    last = np.zeros(0, np.uint32)
-
-    def put(made: tuple[NDArray[Any], NDArray[np.int64]]) -> None:
-        nonlocal last
-        numbers, own = made
-        if start := pieces[len(numbered)].start:
-            pairs.append(_touching(image[start - 1 : start + 1], last, numbers[0], corners) + np.array([[offsets[-2]], [offsets[-1]]]))
-        last = numbers[-1] if len(numbers) else last
-        numbered.append(numbers)
+    labels = np.empty(image.shape, np.uint32)  # at first each piece has its own numbers
+    for piece in pieces:
+        labels[piece], own = _labelled(image[piece], corners, smallest > 1)
+        if start := piece.start:
+            met = _touching(image[start - 1 : start + 1], labels[start - 1], labels[start], corners)
+            pairs.append(met + np.array([[offsets[-2]], [offsets[-1]]]))
         sizes.append(own[1:])
         offsets.append(offsets[-1] + len(own) - 1)
-
-    yield from _scaled((_labelled(image[piece], corners, smallest > 1) for piece in pieces), put, len(pieces), 0.0, 0.7)
+        yield 0.7 * min(1.0, piece.stop / len(image))
     final = _numbered(_joined(offsets[-1], np.concatenate(pairs, axis=1)), np.concatenate(sizes), smallest)
-    labels = np.empty(image.shape, np.uint32)
+    if len(pieces) == 1 and np.array_equal(final, np.arange(len(final))):
+        yield 1.0
+        return labels
 
-    def renumbered(place: int, table: NDArray[np.uint32]) -> Generator[float, None, None]:
-        numbers, numbered[place] = numbered[place], None  # given back as the whole is filled
+    def renumbered(piece: slice, table: NDArray[np.uint32]) -> Generator[float, None, None]:
         yield 0.0
-        if numbers is not None:
-            np.take(table, numbers, out=labels[pieces[place]], mode="clip")  # every number is in the table; checking it would take a copy
+        for line in labels[piece] if labels.ndim == 3 else labels[None, piece]:
+            np.take(table, line, out=line, mode="clip")  # every number is in the table; checking it would take a copy
 
     tables = (np.concatenate([final[:1], final[start + 1 : stop + 1]]) for start, stop in itertools.pairwise(offsets))
-    yield from _scaled(itertools.starmap(renumbered, enumerate(tables)), lambda _: None, len(pieces), 0.7, 1.0)
+    yield from _scaled(itertools.starmap(renumbered, zip(pieces, tables, strict=True)), lambda _: None, len(pieces), 0.7, 1.0)
     yield 1.0
     return labels
 
@@ -111,9 +107,8 @@ def _scaled(works: Iterable[Generator[float, None, T]], take: Callable[[T], obje
             yield low + (high - low) * step.fraction
 
 
-def _labelled(piece: NDArray[Any], corners: bool, sized: bool) -> Generator[float, None, tuple[NDArray[Any], NDArray[np.int64]]]:
+def _labelled(piece: NDArray[Any], corners: bool, sized: bool) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the numbers of the parts of one piece, and the size of each, 0 too (only its length counts where sizes are not asked for)."""
-    yield 0.0
     if not piece.size:
         return np.zeros(piece.shape, np.uint32), np.zeros(1, np.int64)
     import cc3d
