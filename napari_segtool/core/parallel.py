@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from napari_segtool.core.progress import Progress, Steps, as_progress, told
@@ -102,6 +102,9 @@ class _Running(Generic[R]):
 
     def result_steps(self, done: int, total: int, label: str) -> Steps[R]:
         """Wait for the result; tells how far it has come every now and then, so that it can be left."""
-        while not wait([self._future], timeout=_LOOK_S).done:
-            yield told(self._part, done, total, label)
+        while not self._future.done():
+            try:
+                self._future.exception(timeout=_LOOK_S)
+            except TimeoutError:
+                yield told(self._part, done, total, label)
         return self._future.result()
