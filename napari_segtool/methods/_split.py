@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.planes import Fractions
-from napari_segtool.methods._basins import Basins, Edges, basins_steps, deep_enough, flooded, passes_steps
+from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps
 from napari_segtool.methods._components import PART, narrowed_steps, within
 from napari_segtool.methods._distance import distance_steps
+from napari_segtool.methods._overflow import deep_enough_steps, flooded_steps
 from napari_segtool.preprocess._smooth import smooth_plane
 
 
@@ -68,12 +69,11 @@ def split_steps(objects: NDArray[Any], size: tuple[float, ...], how: Splitting) 
     surface = yield from within(_smoothed_steps(distance, size, how.smoothing), 0.3, 0.5)
     np.negative(surface, out=surface)
     basins: Basins = yield from within(basins_steps(surface, inside, walls=walls), 0.5, 0.8)
-    edges: Edges = yield from within(passes_steps(surface, basins.labels, walls), 0.8, 0.9)
-    middle = deep_enough(basins, edges, np.append(0.0, -how.neck * basins.bottom[1:]))
+    edges: Edges = yield from within(passes_steps(surface, basins.labels, walls), 0.8, 0.85)
+    middle = yield from within(deep_enough_steps(basins, edges, np.append(0.0, -how.neck * basins.bottom[1:])), 0.85, 0.87)
     if how.apart > 0:
         _keep_apart(middle, basins, edges, size, how.apart)
-    yield 0.9
-    parts = flooded(basins.count, edges, np.where(middle, np.cumsum(middle), 0).astype(np.uint32))
+    parts = yield from within(flooded_steps(basins.count, edges, np.where(middle, np.cumsum(middle), 0).astype(np.uint32)), 0.87, 0.9)
     return (yield from within(numbered_steps(basins.labels, parts, how.smallest), 0.9, 1.0))
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.planes import Fractions
-from napari_segtool.methods._basins import Edges, flooded, passes_steps
+from napari_segtool.methods._basins import Edges, passes_steps
 from napari_segtool.methods._components import PART, components_steps, within
+from napari_segtool.methods._overflow import flooded_steps
 from napari_segtool.methods._split import numbered_steps
 
 _SMALLEST = 0.25  # of the size of a cell: smaller pieces join a neighbour
@@ -171,7 +172,7 @@ def _connected_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], owners
     edges = Edges(touching.first, touching.second, np.abs(mean[touching.first] - mean[touching.second]))
     marks = np.where(sizes >= _SMALLEST * size, np.arange(count + 1), 0)
     marks[0] = 0
-    joined = flooded(count, edges, marks)
+    joined = yield from within(flooded_steps(count, edges, marks), 0.8, 0.8)
     lonely = np.flatnonzero(joined[1:] == 0) + 1  # small, with no large one in reach
     joined[lonely] = lonely
     return (yield from within(numbered_steps(pieces, joined.astype(np.uint32), smallest=1), 0.8, 1.0))

@@ -15,12 +15,13 @@ from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._basins import Basins, Edges, basins_steps, deep_enough, flooded, overflowed, passes_steps, with_lines
+from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps, with_lines
 from napari_segtool.methods._components import narrowed_steps, within
 from napari_segtool.methods._distance import distance_steps, filled_steps
 from napari_segtool.methods._foreground import foreground_steps, objects_steps
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._histogram import Histogram, stack_histogram_steps
+from napari_segtool.methods._overflow import deep_enough_steps, flooded_steps, overflowed_steps
 from napari_segtool.methods._pieces import Piece, pieces_steps
 from napari_segtool.methods._split import Splitting, numbered_steps, split_steps
 from napari_segtool.preprocess._gradients import steepness
@@ -137,19 +138,19 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[
         basins, edges = yield from within(_remembered_steps(surface, known, memo), 0.2, 0.5 if compact else 0.8)
     if compact:
         if marks is None:
-            deep = np.flatnonzero(deep_enough(basins, edges, params.depth))
+            deep = np.flatnonzero((yield from within(deep_enough_steps(basins, edges, params.depth), 0.5, 0.5)))
             marks = np.zeros(surface.shape, np.uint32)
             marks.reshape(-1)[basins.place[deep]] = np.arange(1, deep.size + 1)
         away = yield from within(distance_steps(marks == 0, piece.size), 0.5, 0.6)
         surface = surface + np.float32(params.compactness) * away
     if marks is None:
-        parts = overflowed(basins, edges, params.depth)
+        parts = yield from within(overflowed_steps(basins, edges, params.depth), 0.8, 0.85)
     else:
         basins = yield from within(basins_steps(surface, known, marks), 0.6, 0.7)
         edges = yield from within(passes_steps(surface, basins.labels), 0.7, 0.8)
         owner = np.zeros(basins.count + 1, np.uint32)
         owner[1:] = marks.reshape(-1)[basins.place[1:]]
-        parts = flooded(basins.count, edges, owner)
+        parts = yield from within(flooded_steps(basins.count, edges, owner), 0.8, 0.85)
     yield 0.85
     if params.markers == "paint":
         labels = yield from within(narrowed_steps(parts[basins.labels]), 0.85, 1.0)

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_segtool.methods._basins import Basins, Edges, basins_steps, deep_enough, flooded, overflowed, passes_steps
+from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps
+from napari_segtool.methods._overflow import deep_enough_steps, flooded_steps, overflowed_steps
 
 
 def finished(work):
@@ -54,7 +55,7 @@ def test_marked_basins_flood_those_that_rising_water_reaches_from_them(seed, sha
     generator = np.random.default_rng(seed)
     marks = (generator.integers(1, 4, basins.count + 1) * (generator.random(basins.count + 1) < share)).astype(np.uint32)
     marks[0] = 0
-    assert np.array_equal(flooded(basins.count, edges, marks), by_rising_water(basins.count, edges, marks))
+    assert np.array_equal(finished(flooded_steps(basins.count, edges, marks)), by_rising_water(basins.count, edges, marks))
 
 
 @settings(max_examples=150, deadline=None)
@@ -62,16 +63,17 @@ def test_marked_basins_flood_those_that_rising_water_reaches_from_them(seed, sha
 def test_one_depth_for_all_basins_is_the_same_as_that_depth_for_each(seed, shape, steps, least):
     basins, edges = landscape(seed, shape, steps)
     least *= max(1, steps)
-    together = deep_enough(basins, edges, least)
-    assert np.array_equal(together, deep_enough(basins, edges, np.full(basins.count + 1, least)))
-    assert np.array_equal(overflowed(basins, edges, least), flooded(basins.count, edges, np.where(together, np.cumsum(together), 0).astype(np.uint32)))
+    together = finished(deep_enough_steps(basins, edges, least))
+    assert np.array_equal(together, finished(deep_enough_steps(basins, edges, np.full(basins.count + 1, least))))
+    marks = np.where(together, np.cumsum(together), 0).astype(np.uint32)
+    assert np.array_equal(finished(overflowed_steps(basins, edges, least)), finished(flooded_steps(basins.count, edges, marks)))
 
 
 def test_the_deeper_of_two_pits_is_kept_and_the_other_if_it_is_deep_enough():
     heights = np.array([[0, 5, 3, 9, 4]], np.float32)  # from the pit of 3 water runs over at 5, from that of 4 at 9
     basins = finished(basins_steps(heights, np.ones(heights.shape, bool)))
     edges = finished(passes_steps(heights, basins.labels))
-    assert deep_enough(basins, edges, 2).tolist() == [False, True, True, True]
-    assert deep_enough(basins, edges, 2.5).tolist() == [False, True, False, True]
-    assert deep_enough(basins, edges, 6).tolist() == [False, True, False, False]
-    assert overflowed(basins, edges, 2.5)[basins.labels][0, [0, 2, 4]].tolist() == [1, 1, 2]
+    assert finished(deep_enough_steps(basins, edges, 2)).tolist() == [False, True, True, True]
+    assert finished(deep_enough_steps(basins, edges, 2.5)).tolist() == [False, True, False, True]
+    assert finished(deep_enough_steps(basins, edges, 6)).tolist() == [False, True, False, False]
+    assert finished(overflowed_steps(basins, edges, 2.5))[basins.labels][0, [0, 2, 4]].tolist() == [1, 1, 2]

@@ -14,7 +14,8 @@ from skimage.segmentation import watershed as flood
 from napari_segtool.api import segment
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._basins import basins_steps, deep_enough, flooded, passes_steps
+from napari_segtool.methods._basins import basins_steps, passes_steps
+from napari_segtool.methods._overflow import deep_enough_steps, flooded_steps
 
 
 def finished(work):
@@ -53,7 +54,7 @@ def test_as_many_minima_are_deep_enough_as_scikit_image_finds(shape, depth):
     basins = finished(basins_steps(surface, np.ones(shape, bool)))
     edges = finished(passes_steps(surface, basins.labels))
     expected = label(h_minima(surface, depth, footprint=generate_binary_structure(len(shape), 1)), connectivity=1).max()
-    assert int(deep_enough(basins, edges, depth).sum()) == expected
+    assert int(finished(deep_enough_steps(basins, edges, depth)).sum()) == expected
 
 
 def lowest_level(surface, source):
@@ -86,7 +87,7 @@ def test_every_pixel_belongs_to_a_marker_that_reaches_it_at_the_lowest_level(see
     basins = finished(basins_steps(surface, np.ones(surface.shape, bool), marks))
     edges = finished(passes_steps(surface, basins.labels))
     owner = np.append(0, marks.ravel()[basins.place[1:]]).astype(np.uint8)
-    found = flooded(basins.count, edges, owner)[basins.labels]
+    found = finished(flooded_steps(basins.count, edges, owner))[basins.labels]
     levels = np.stack([lowest_level(surface, marks == value) for value in range(1, 5)])
     own = np.take_along_axis(levels, found[None].astype(np.intp) - 1, axis=0)[0]
     assert np.array_equal(found[marks > 0], marks[marks > 0])
