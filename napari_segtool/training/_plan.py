@@ -10,6 +10,25 @@ from napari_segtool.training._augment import Augmentation
 
 
 @dataclass(frozen=True)
+class LossTerm:
+    """One part of the loss.
+
+    Parameters
+    ----------
+    name
+        Entry of `LOSSES`.
+    weight
+        What it is multiplied by.
+    params
+        Its parameters.
+    """
+
+    name: str
+    weight: float = 1.0
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Plan:
     """How to train.
 

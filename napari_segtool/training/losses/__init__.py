@@ -1,0 +1,1 @@
+"""Losses: one file is one loss. All leave unlabelled pixels out."""
