@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,14 @@ class Picture:
         ``(P, Y, X)`` uint8 class indices, 255 for unlabelled.
     depth
         Planes in each field: 1 in 2-D, the number of sections in 3-D.
+    weights
+        ``(P, Y, X)`` float32, how much each pixel counts; None where all count alike.
     """
 
     image: NDArray[np.generic]
     marks: NDArray[np.uint8]
     depth: int
+    weights: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,8 @@ class Field:
         ``(Z, Y, X)`` uint8 class indices to learn from, 255 elsewhere.
     check
         The same for those held out; None where nothing of the field is.
+    weights
+        ``(Z, Y, X)`` float32, how much each pixel counts in the loss; None where all count alike.
     """
 
     picture: int
@@ -57,6 +62,7 @@ class Field:
     image: NDArray[np.generic]
     learn: NDArray[np.uint8]
     check: NDArray[np.uint8] | None = None
+    weights: NDArray[np.float32] | None = None
 
 
 def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
@@ -65,7 +71,9 @@ def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
     for record in run.stored:
         image = np.load(run.folder / "data" / record.image, mmap_mode="r")
         marks = np.load(run.folder / "data" / record.labels, mmap_mode="r")
-        pictures.append(Picture(image, marks, record.counts[-1] if spatial == 3 and record.counts else 1))
+        name = str(getattr(record, "weights", ""))
+        weights = np.load(run.folder / "data" / name, mmap_mode="r") if name else None
+        pictures.append(Picture(image, marks, record.counts[-1] if spatial == 3 and record.counts else 1, weights))
     return tuple(pictures)
 
 
@@ -110,13 +118,14 @@ def split_fields(pictures: Sequence[Picture], classes: int, *, sparse: bool, see
 def _labelled(pictures: Sequence[Picture]) -> Iterator[Field]:
     for number, picture in enumerate(pictures):
         for first in range(0, len(picture.marks), picture.depth):
-            marks = picture.marks[first : first + picture.depth]
+            part = slice(first, first + picture.depth)
+            marks = picture.marks[part]
             if (marks != IGNORED).any():
-                yield Field(number, first, picture.image[first : first + picture.depth], marks)
+                yield Field(number, first, picture.image[part], marks, weights=None if picture.weights is None else picture.weights[part])
 
 
 def _whole(field: Field) -> Field:
-    return Field(field.picture, field.first, field.image, np.full_like(field.learn[:0], IGNORED), field.learn)
+    return replace(field, learn=np.full_like(field.learn[:0], IGNORED), check=field.learn)
 
 
 def _histogram(marks: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
@@ -163,7 +172,7 @@ def _divided(field: Field, held: NDArray[np.bool_]) -> Field:
         return field
     learn = np.where(held, np.uint8(IGNORED), field.learn)
     check = np.where(held, field.learn, np.uint8(IGNORED))
-    return Field(field.picture, field.first, field.image, learn, check)
+    return replace(field, learn=learn, check=check)
 
 
 def _split_strokes(fields: list[Field], classes: int, rng: np.random.Generator) -> Iterator[Field]:
