@@ -206,7 +206,7 @@ class Trainer:
             logits = self.network(images)  # (N, K, [Z,] Y, X)
         logits = logits.float()
         loss = cross_entropy(logits, target, self._device_weights)
-        return loss + self.plan.dice_weight * soft_dice(logits, target) if self.plan.dice_weight else loss
+        return loss + sum(term.weight * soft_dice(logits, target) for term in self.plan.loss if term.name == "dice")
 
     @torch.no_grad()
     def _follow(self) -> None:

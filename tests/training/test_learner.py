@@ -12,8 +12,13 @@ from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.stack import Stack
+from napari_segtool.training._plan import Plan
 from napari_segtool.training.learners.unet import UNetLearnerParams, plan_unet
 from tests.training.blobs import blobs, tiny_run
+
+
+def terms(plan: Plan) -> dict[str, float]:
+    return {term.name: term.weight for term in plan.loss}
 
 
 def volume_run(folder: Path, spacing: tuple[float, ...], planes: int = 32, **params: Any) -> Any:
@@ -89,13 +94,13 @@ def test_paint_is_varied_strongly_and_learned_without_the_dice_loss_unless_said_
     pairs = [(Stack(image, "ZYX", (0.05, 0.01, 0.01), "blobs"), paint)]
     strong, normal = (plan_unet(tiny_run(tmp_path / name, augmentation=name)).augmentation for name in ("strong", "normal"))
     painted = plan_unet(tiny_run(tmp_path / "paint", pairs=pairs, labels_are="paint", augmentation="auto"))
-    assert (painted.augmentation, painted.dice_weight) == (strong, 0)
+    assert (painted.augmentation, terms(painted)) == (strong, {"cross-entropy": 1})
     masked = plan_unet(tiny_run(tmp_path / "mask", augmentation="auto"))
-    assert (masked.augmentation, masked.dice_weight) == (normal, 0.5)
+    assert (masked.augmentation, terms(masked)) == (normal, {"cross-entropy": 1, "dice": 0.5})
     assert [plan.network_params["dropout"] for plan in (painted, masked)] == [0.3, 0]
     asked = plan_unet(
         tiny_run(tmp_path / "asked", pairs=pairs, labels_are="paint", augmentation="light", loss="cross-entropy and Dice", dice_weight=0.3, dropout=0)
     )
-    assert (asked.augmentation.intensity, asked.dice_weight) == (0.5, 0.3)
+    assert (asked.augmentation.intensity, terms(asked)["dice"]) == (0.5, 0.3)
     assert asked.network_params["dropout"] == 0
-    assert plan_unet(tiny_run(tmp_path / "plain", loss="cross-entropy")).dice_weight == 0
+    assert terms(plan_unet(tiny_run(tmp_path / "plain", loss="cross-entropy"))) == {"cross-entropy": 1}

@@ -10,7 +10,7 @@ from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.training._augment import Augmentation
-from napari_segtool.training._plan import Plan
+from napari_segtool.training._plan import LossTerm, Plan
 from napari_segtool.training._run import Run
 
 
@@ -109,6 +109,7 @@ def plan_unet(run: Run) -> Plan:
     side = reduction * multiple * -(-min(params.patch_px * reduction, max(largest, 2 * multiple * reduction)) // (multiple * reduction))
     planes = -(-params.patch_planes // depth_multiple) * depth_multiple if spatial == 3 else 1
     augmentation = _augmentation(run, params, reduction)
+    with_dice = params.loss == "cross-entropy and Dice" or (params.loss == "auto" and not painted)
     return Plan(
         network="unet",
         network_params={
@@ -127,7 +128,7 @@ def plan_unet(run: Run) -> Plan:
         schedule=params.schedule,
         average_steps=params.average_steps,
         class_balance=params.class_balance,
-        dice_weight=params.dice_weight if params.loss == "cross-entropy and Dice" or (params.loss == "auto" and not painted) else 0.0,
+        loss=(LossTerm("cross-entropy"), LossTerm("dice", params.dice_weight)) if with_dice and params.dice_weight else (LossTerm("cross-entropy"),),
         keep_within=_DOUBT_PAINT if painted else _DOUBT_MASK,
         normalisation=params.grey_values,
         precision=params.precision,
