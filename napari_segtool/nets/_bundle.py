@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_segtool.core.errors import ModelError, ParameterError, StorageError
 from napari_segtool.core.registry import NETWORKS
 from napari_segtool.core.result import ModelBundle
+from napari_segtool.nets._neighbours import neighbours_of, network_channels
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,11 +95,15 @@ def open_bundle(path: str | Path) -> ModelBundle:
 
 
 def build_network(card: Mapping[str, Any]) -> nn.Module:
-    """Make the network that a card describes, with untrained weights, or raise `ModelError`."""
+    """Make the network that a card describes, with untrained weights, or raise `ModelError`.
+
+    ``channels`` on the card are those of an image; with ``neighbours`` the network takes as many of each slice shown.
+    """
     try:
         entry = NETWORKS.get(str(card["network"]))
         params = entry.params.build(**card["network_params"])
-        network: nn.Module = entry.function(params, int(card["channels"]), len(card["classes"]), int(card["spatial"]))
+        channels = network_channels(int(card["channels"]), neighbours_of(card))
+        network: nn.Module = entry.function(params, channels, len(card["classes"]), int(card["spatial"]))
     except ParameterError as error:
         raise ModelError(f"The model's network cannot be built: {error.message}", hint="The model may come from a newer version of napari-segtool.") from None
     return network
