@@ -31,12 +31,18 @@ class Picture:
         Planes in each field: 1 in 2-D, the number of sections in 3-D.
     weights
         ``(P, Y, X)`` float32, how much each pixel counts; None where all count alike.
+    sections
+        Planes of each volume that lie one above the other, whatever the depth of a field; 1 where there is no Z.
+    spacing_um
+        Along Z, Y and X; empty where it is not known.
     """
 
     image: NDArray[np.generic]
     marks: NDArray[np.uint8]
     depth: int
     weights: NDArray[np.float32] | None = None
+    sections: int = 1
+    spacing_um: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +61,10 @@ class Field:
         The same for those held out; None where nothing of the field is.
     weights
         ``(Z, Y, X)`` float32, how much each pixel counts in the loss; None where all count alike.
+    around, section
+        ``(S, C, Y, X)``: all sections of the volume the field lies in, and the number of its first plane among them; None where it lies in none.
+    spacing_um
+        Along Z, Y and X; empty where it is not known.
     """
 
     picture: int
@@ -63,6 +73,9 @@ class Field:
     learn: NDArray[np.uint8]
     check: NDArray[np.uint8] | None = None
     weights: NDArray[np.float32] | None = None
+    around: NDArray[np.generic] | None = None
+    section: int = 0
+    spacing_um: tuple[float, ...] = ()
 
 
 def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
@@ -73,7 +86,9 @@ def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
         marks = np.load(run.folder / "data" / record.labels, mmap_mode="r")
         name = str(getattr(record, "weights", ""))
         weights = np.load(run.folder / "data" / name, mmap_mode="r") if name else None
-        pictures.append(Picture(image, marks, record.counts[-1] if spatial == 3 and record.counts else 1, weights))
+        depth = record.counts[-1] if spatial == 3 and record.counts else 1
+        sections = record.counts[-1] if record.order.endswith("Z") else 1
+        pictures.append(Picture(image, marks, depth, weights, sections, _spacing_zyx(record.axes, record.spacing_um)))
     return tuple(pictures)
 
 
@@ -121,7 +136,16 @@ def _labelled(pictures: Sequence[Picture]) -> Iterator[Field]:
             part = slice(first, first + picture.depth)
             marks = picture.marks[part]
             if (marks != IGNORED).any():
-                yield Field(number, first, picture.image[part], marks, weights=None if picture.weights is None else picture.weights[part])
+                weights = None if picture.weights is None else picture.weights[part]
+                section = first % picture.sections
+                around = picture.image[first - section : first - section + picture.sections] if picture.sections > 1 else None
+                yield Field(number, first, picture.image[part], marks, None, weights, around, section, picture.spacing_um)
+
+
+def _spacing_zyx(axes: str, spacing_um: Sequence[float]) -> tuple[float, ...]:
+    """The spacing in the order Z, Y, X; the height of a plane without Z is taken to be its width."""
+    known = dict(zip((letter for letter in axes if letter in "ZYX"), spacing_um, strict=False))
+    return (known.get("Z", known["X"]), known["Y"], known["X"]) if "X" in known and "Y" in known else ()
 
 
 def _whole(field: Field) -> Field:
