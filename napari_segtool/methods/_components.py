@@ -19,6 +19,8 @@ T = TypeVar("T")
 PART = 1 << 21
 """Pixels labelled at once: a fraction of a second."""
 
+_SLICES = 4
+
 
 def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: int = 1, part: int = PART) -> Fractions:
     """Number the connected parts of equal value, 0 left out.
@@ -44,30 +46,48 @@ def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: in
     ndarray
         uint32, numbered from 1 without gaps in the order in which parts first appear.
     """
-    rows = max(1, part // max(1, int(np.prod(image.shape[1:]))))
+    planar = image.ndim == 3 and image.dtype == bool and not corners  # numbered slice by slice: that needs no lock of Python's
+    rows = 1 if planar else max(1, part // max(1, int(np.prod(image.shape[1:]))))
     pieces = [slice(start, start + rows) for start in range(0, len(image), rows)]
+    together = _SLICES if planar else 1
+    groups = [pieces[start : start + together] for start in range(0, len(pieces), together)]
     sizes, pairs, offsets = [np.zeros(1, np.int64)], [np.zeros((2, 0), np.int64)], [0]
     labels = np.empty(image.shape, np.uint32)  # at first each piece has its own numbers
-    for piece in pieces:
-        labels[piece], own = _labelled(image[piece], corners, smallest > 1)
-        if start := piece.start:
-            met = _touching(image[start - 1 : start + 1], labels[start - 1], labels[start], corners)
-            pairs.append(met + np.array([[offsets[-2]], [offsets[-1]]]))
-        sizes.append(own[1:])
-        offsets.append(offsets[-1] + len(own) - 1)
-        yield 0.7 * min(1.0, piece.stop / len(image))
+
+    def meeting(start: int) -> NDArray[np.int64]:
+        return _touching(image[start - 1 : start + 1], labels[start - 1], labels[start], corners)
+
+    def numbered(group: list[slice]) -> Generator[float, None, list[tuple[slice, NDArray[np.int64], NDArray[np.int64] | None]]]:
+        found = []
+        for piece in group:
+            yield 0.0
+            own = _label_slice(image[piece.start], labels[piece.start], smallest > 1) if planar else _label(image[piece], labels[piece], corners, smallest > 1)
+            found.append((piece, own, meeting(piece.start) if found else None))
+        return found
+
+    def add(found: list[tuple[slice, NDArray[np.int64], NDArray[np.int64] | None]]) -> None:
+        for piece, own, met in found:
+            if piece.start:
+                met = meeting(piece.start) if met is None else met
+                pairs.append(met + np.array([[offsets[-2]], [offsets[-1]]]))
+            sizes.append(own[1:])
+            offsets.append(offsets[-1] + len(own) - 1)
+
+    yield from _scaled(map(numbered, groups), add, len(groups), 0.0, 0.7)
     final = _numbered(_joined(offsets[-1], np.concatenate(pairs, axis=1)), np.concatenate(sizes), smallest)
     if len(pieces) == 1 and np.array_equal(final, np.arange(len(final))):
         yield 1.0
         return labels
 
-    def renumbered(piece: slice, table: NDArray[np.uint32]) -> Generator[float, None, None]:
-        yield 0.0
-        for line in labels[piece] if labels.ndim == 3 else labels[None, piece]:
-            np.take(table, line, out=line, mode="clip")  # every number is in the table; checking it would take a copy
+    tables = [np.concatenate([final[:1], final[start + 1 : stop + 1]]) for start, stop in itertools.pairwise(offsets)]
 
-    tables = (np.concatenate([final[:1], final[start + 1 : stop + 1]]) for start, stop in itertools.pairwise(offsets))
-    yield from _scaled(itertools.starmap(renumbered, zip(pieces, tables, strict=True)), lambda _: None, len(pieces), 0.7, 1.0)
+    def renumbered(group: list[slice]) -> Generator[float, None, None]:
+        for piece in group:
+            yield 0.0
+            for line in labels[piece] if labels.ndim == 3 else labels[None, piece]:
+                np.take(tables[piece.start // rows], line, out=line, mode="clip")  # every number is in the table; checking it would take a copy
+
+    yield from _scaled(map(renumbered, groups), lambda _: None, len(groups), 0.7, 1.0)
     yield 1.0
     return labels
 
@@ -107,23 +127,38 @@ def _scaled(works: Iterable[Generator[float, None, T]], take: Callable[[T], obje
             yield low + (high - low) * step.fraction
 
 
-def _labelled(piece: NDArray[Any], corners: bool, sized: bool) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the numbers of the parts of one piece, and the size of each, 0 too (only its length counts where sizes are not asked for)."""
+def _label(piece: NDArray[Any], numbers: NDArray[np.uint32], corners: bool, sized: bool) -> NDArray[np.int64]:
+    """Number the parts of one piece; return the size of each, 0 too (only their number counts where sizes are not asked for)."""
     if not piece.size:
-        return np.zeros(piece.shape, np.uint32), np.zeros(1, np.int64)
+        return np.zeros(1, np.int64)
     import cc3d
 
     connectivity = {(2, False): 4, (2, True): 8, (3, False): 6, (3, True): 26}[piece.ndim, corners]
     # where corners count as bytes: cc3d 4.1 takes short cuts with masks, and errs there (wrong numbers in planes, failure in thin volumes)
     bytewise = piece.view(np.uint8) if corners and piece.dtype == bool else piece
     whole = np.require(bytewise, requirements=["C", "W"])  # what cannot be written to it refuses
-    numbers = cc3d.connected_components(whole, connectivity=connectivity)
-    count = int(numbers.max()) + 1
-    return numbers, np.bincount(numbers.ravel(), minlength=count) if sized else np.zeros(count, np.int64)
+    numbers[...] = cc3d.connected_components(whole, connectivity=connectivity)
+    return _sizes(numbers, int(numbers.max()) + 1, sized)
+
+
+def _label_slice(mask: NDArray[np.bool_], numbers: NDArray[np.uint32], sized: bool) -> NDArray[np.int64]:
+    """The same for one slice of a mask, in which corners do not count."""
+    if not mask.size:
+        return np.zeros(1, np.int64)
+    import cv2
+
+    count, found = cv2.connectedComponents(mask.view(np.uint8), numbers.view(np.int32), connectivity=4, ltype=cv2.CV_32S)
+    if not np.shares_memory(found, numbers):
+        numbers[...] = found
+    return _sizes(numbers, count, sized)
+
+
+def _sizes(numbers: NDArray[np.uint32], count: int, sized: bool) -> NDArray[np.int64]:
+    return np.bincount(numbers.ravel(), minlength=count) if sized else np.zeros(count, np.int64)
 
 
 def _touching(image: NDArray[Any], above: NDArray[Any], below: NDArray[Any], corners: bool) -> NDArray[np.int64]:
-    """Pairs of numbers of parts that touch across the gap between two rows or slices, shape ``(2, n)``; some may come more than once."""
+    """Pairs of numbers of parts that touch across the gap between two rows or slices, shape ``(2, n)``."""
     pairs = []
     for shift in itertools.product((-1, 0, 1) if corners else (0,), repeat=image.ndim - 1):
         here = tuple(slice(max(0, -step), n - max(0, step)) for step, n in zip(shift, image.shape[1:], strict=True))
@@ -139,19 +174,22 @@ def _touching(image: NDArray[Any], above: NDArray[Any], below: NDArray[Any], cor
                 met[1:] &= ~beside[:-1]
         places = np.flatnonzero(met)
         pairs.append(above[here].ravel()[places].astype(np.uint64) << np.uint64(32) | below[there].ravel()[places].astype(np.uint64))
-    found = np.concatenate(pairs)
-    found = found if image.dtype == bool else np.unique(found)
+    found = np.sort(np.concatenate(pairs))
+    found = found[np.flatnonzero(np.diff(found, prepend=found[:1] + np.uint64(1)))]
     return np.stack([found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)]).astype(np.int64)
 
 
 def _joined(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for every number 0 … count the group it belongs to; 0 is a group of its own."""
-    from scipy.sparse import coo_array
+    """Return for every number 0 … count the group it belongs to; 0 is a group of its own. The first number of the pairs never falls."""
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
     if not pairs.shape[1]:
         return np.arange(count + 1)
-    graph = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(count + 1, count + 1))
+    first, second = pairs
+    starts = np.zeros(count + 2, np.int64)
+    np.cumsum(np.bincount(first, minlength=count + 1), out=starts[1:])
+    graph = csr_array((np.ones(len(second), bool), second, starts), shape=(count + 1, count + 1))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 

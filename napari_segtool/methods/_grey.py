@@ -41,6 +41,10 @@ class Grey:
         """Make one for the channels of ``stack``."""
         return cls("S" in stack.axes, smoothing_px, whole)
 
+    def changes_nothing(self, stack: Stack) -> bool:
+        """Tell whether the grey values of ``stack`` are those that it holds."""
+        return not self.smoothing_px and self.whole and stack.label_shape == stack.shape and np.dtype(stack.data.dtype).isnative
+
     def __call__(self, plane: NDArray[Any]) -> NDArray[Any]:
         """Return grey values ``(Y, X)`` of a plane ``(Y, X)`` or ``(C, Y, X)``, in native byte order."""
         grey = plane if plane.ndim == 2 else self._mixed(plane)
