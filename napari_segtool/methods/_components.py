@@ -20,6 +20,7 @@ PART = 1 << 21
 """Pixels labelled at once: a fraction of a second."""
 
 _SLICES = 4
+_Numbered = tuple[slice, NDArray[np.int64], NDArray[np.int64] | None]  # a piece, the sizes of its parts, and which of them meet those of the piece before
 
 
 def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: int = 1, part: int = PART) -> Fractions:
@@ -57,15 +58,15 @@ def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: in
     def meeting(start: int) -> NDArray[np.int64]:
         return _touching(image[start - 1 : start + 1], labels[start - 1], labels[start], corners)
 
-    def numbered(group: list[slice]) -> Generator[float, None, list[tuple[slice, NDArray[np.int64], NDArray[np.int64] | None]]]:
-        found = []
+    def numbered(group: list[slice]) -> Generator[float, None, list[_Numbered]]:
+        found: list[_Numbered] = []
         for piece in group:
             yield 0.0
             own = _label_slice(image[piece.start], labels[piece.start], smallest > 1) if planar else _label(image[piece], labels[piece], corners, smallest > 1)
             found.append((piece, own, meeting(piece.start) if found else None))
         return found
 
-    def add(found: list[tuple[slice, NDArray[np.int64], NDArray[np.int64] | None]]) -> None:
+    def add(found: list[_Numbered]) -> None:
         for piece, own, met in found:
             if piece.start:
                 met = meeting(piece.start) if met is None else met
