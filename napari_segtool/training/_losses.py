@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from napari_segtool.training._class_weights import class_weights as class_weights
 from napari_segtool.training._pairs import IGNORED
 
 
@@ -58,23 +59,3 @@ def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
     present = truth.sum(axes) > 0
     dice = (2 * shared + 1) / (both + 1)
     return torch.where(present, 1 - dice, torch.zeros_like(dice)).sum() / present.sum().clamp_min(1)
-
-
-def class_weights(pixels: Tensor, balance: float) -> Tensor:
-    """Return a weight for each class: its rarity to the power of ``balance``, with mean 1 over the pixels.
-
-    Parameters
-    ----------
-    pixels
-        ``(K,)`` labelled pixels of each class.
-    balance
-        0 weighs all pixels alike, 1 gives every class the same mass.
-
-    Examples
-    --------
-    >>> class_weights(torch.tensor([300, 100]), 1.0).tolist()
-    [0.6666666865348816, 2.0]
-    """
-    share = pixels.to(torch.float32).clamp_min(1) / pixels.sum().clamp_min(1)
-    raw = share.pow(-balance)
-    return raw / (raw * share).sum()
