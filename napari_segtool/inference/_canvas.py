@@ -43,10 +43,10 @@ class Canvas:
 
     @property
     def wants_probabilities(self) -> bool:
-        """Whether `put` needs probabilities; else any scores that rank the classes do."""
+        """Whether `put` needs probabilities; else numbers that rank the classes do."""
         return self._probabilities is not None or self._uncertainty is not None
 
-    def put(self, scene: Sequence[int], box: Box, scores: Tensor) -> None:
+    def put(self, scene: Sequence[int], box: Box, scores: Tensor, *, chances: bool) -> None:
         """Write a box of a scene.
 
         Parameters
@@ -56,14 +56,17 @@ class Canvas:
         box
             Where in the scene.
         scores
-            ``(K, [Z,] Y, X)``: probabilities where `wants_probabilities`, else anything that ranks the classes.
+            ``(K, [Z,] Y, X)``: probabilities, or numbers that rank the classes (`LoadedModel.ranks`).
+        chances
+            Which of the two; where `wants_probabilities` they must be probabilities.
         """
         depths: list[tuple[int | None, int]] = [(None, 0)]
         if len(box) == 3:
             depths = [(k, z) for k, z in enumerate(range(box[0].start, box[0].stop)) if z in self._wanted.along("Z")]
             if not depths:
                 return
-        self._write(self._labels, scene, box, depths, self._values[winners(scores).cpu().numpy()])
+        best = winners(self._model.ranks_of_chances(scores) if chances else scores)
+        self._write(self._labels, scene, box, depths, self._values[best.cpu().numpy()])
         if self._probabilities is not None:
             self._write(self._probabilities, scene, box, depths, scores.cpu().numpy())
         if self._uncertainty is not None:

@@ -19,7 +19,7 @@ from napari_segtool.core.wanted import Wanted
 from napari_segtool.inference._canvas import Allocate, Canvas
 from napari_segtool.inference._mirror import ASIS, EIGHT, Turn
 from napari_segtool.inference._work import Work
-from napari_segtool.nets._forward import Forward, flushed_denormals, out_of_memory
+from napari_segtool.nets._forward import flushed_denormals, out_of_memory
 from napari_segtool.nets._loaded import LoadedModel, Scenes, load_model
 from napari_segtool.nets._tiling import plan_tiles
 
@@ -45,8 +45,9 @@ def predict_steps(
     bundle
         The model.
     stack
-        Any axes; a 2-D model takes it plane by plane, a 3-D one volume by volume. NaN and infinite pixels are shown to
-        the network as the median of their plane, and get a class like all others.
+        Any axes; a 2-D model takes it plane by plane, a 2.5-D one each plane with its neighbours (mirrored at the ends),
+        a 3-D one volume by volume. NaN and infinite pixels are shown to the network as the median of their plane, and get
+        a class like all others.
     device
         "auto", "cpu", "cuda", "cuda:1" or "mps".
     precision
@@ -73,7 +74,8 @@ def predict_steps(
     -------
     Prediction
         Labels in the numbering of the training labels, in the smallest unsigned dtype; probabilities float32, class
-        axis first; uncertainty float32, the entropy of the probabilities divided by its maximum.
+        axis first; uncertainty float32, the entropy of the probabilities divided by its maximum. Labels are the largest
+        probability, weighed by ``class_bias`` where the model card has it; probabilities are not weighed.
 
     Raises
     ------
@@ -97,7 +99,7 @@ def predict_steps(
     tiles = plan_tiles(scenes.shape, core, halo, loaded.forward.multiple, _region(scenes, wanted))
     for scene in wanted.indices(scenes.axes):
         work.add(scene, tiles)
-    yield from _fill(canvas, scenes, work, turns)
+    yield from _fill(canvas, scenes, work, turns, loaded)
     sha = yield from data_sha_steps(wanted.cut().data)
     facts = {
         "model": str(bundle.path),
@@ -118,8 +120,8 @@ def _region(scenes: Scenes, wanted: Wanted) -> tuple[slice, ...]:
     return (slice(min(depths), max(depths) + 1), *(slice(0, n) for n in scenes.shape[1:]))
 
 
-def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn]) -> Steps[None]:
-    forward = work.forward
+def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn], model: LoadedModel) -> Steps[None]:
+    forward, chances = work.forward, canvas.wants_probabilities or len(turns) > 1
     for batch in work.batches():
         total: Tensor | None = None
         slowest_s = 0.0
@@ -128,14 +130,14 @@ def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn]) -> 
             pixels = forward.padded(pixels.to(forward.device))
             for turn in turns:
                 begin = time.perf_counter()
-                scores = turn.undo(_scores(forward, turn.apply(pixels), chances=canvas.wants_probabilities or len(turns) > 1))
+                scores = turn.undo(_scores(model, turn.apply(pixels), chances=chances))
                 total = scores if total is None else total + scores
                 slowest_s = max(slowest_s, time.perf_counter() - begin)
                 if len(turns) > 1:
                     yield Progress(work.done_px, work.total_px, "tile")
             assert total is not None
             for (scene, tile), scores in zip(batch, total / len(turns), strict=True):
-                canvas.put(scene, tile.core, scores[(slice(None), *tile.inner)])
+                canvas.put(scene, tile.core, scores[(slice(None), *tile.inner)], chances=chances)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -148,7 +150,7 @@ def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn]) -> 
         yield Progress(work.done_px, work.total_px, "tile")
 
 
-def _scores(forward: Forward, batch: Tensor, *, chances: bool) -> Tensor:
-    logits = forward.logits(batch)
+def _scores(model: LoadedModel, batch: Tensor, *, chances: bool) -> Tensor:
+    logits = model.forward.logits(batch)
     with torch.inference_mode(), flushed_denormals():
-        return logits.softmax(1) if chances else logits
+        return model.chances(logits) if chances else model.ranks(logits)

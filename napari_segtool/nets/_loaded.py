@@ -6,18 +6,22 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_segtool.core.errors import DataError, ModelError
-from napari_segtool.core.planes import PlaneIndex, plane_axes, read_plane
+from napari_segtool.core.planes import PlaneIndex, plane_axes, plane_shape, read_plane
 from napari_segtool.core.registry import NETWORKS
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.stack import Stack
 from napari_segtool.nets._bundle import load_network
 from napari_segtool.nets._forward import Forward, flushed_denormals
+from napari_segtool.nets._neighbours import neighbour_axis, neighbour_slices, neighbours_of, network_channels
 from napari_segtool.nets._normalise import Normalisation, fill_gaps
 from napari_segtool.nets._tiling import Box, fitting_core, plan_tiles
 
@@ -41,6 +45,13 @@ class LoadedModel:
         Label value and name of each class, in the order of the logits.
     halo
         Exact reach of the network in pixels along each spatial axis.
+    neighbours
+        2.5-D: slices on each side that the network is shown beside the one it decides.
+    head
+        ``"softmax"``, or ``"sigmoid"`` where each logit was trained as its class against the rest.
+    class_bias
+        Added to the logarithm of each class's probability before the largest is taken, which moves the threshold between
+        classes to where validation found it best; empty for none. Probabilities are returned without it.
     """
 
     bundle: ModelBundle
@@ -49,6 +60,9 @@ class LoadedModel:
     values: tuple[int, ...]
     names: tuple[str, ...]
     halo: tuple[int, ...]
+    neighbours: int = 0
+    head: Literal["softmax", "sigmoid"] = "softmax"
+    class_bias: tuple[float, ...] = ()
 
     @property
     def title(self) -> str:
@@ -80,6 +94,23 @@ class LoadedModel:
             return self.halo, core
         return half, fitting_core(shape, half, forward.multiple, limit)
 
+    def chances(self, logits: Tensor) -> Tensor:
+        """Return probabilities ``(N, K, …)`` that add up to 1 over the classes, of logits of that shape."""
+        return (F.logsigmoid(logits) if self.head == "sigmoid" else logits).softmax(1)
+
+    def ranks(self, logits: Tensor) -> Tensor:
+        """Return numbers ``(N, K, …)``, of logits of that shape, whose largest is at the class a pixel is given."""
+        if not self.class_bias:
+            return logits
+        return (F.logsigmoid(logits) if self.head == "sigmoid" else logits) + self._bias(logits, 1)
+
+    def ranks_of_chances(self, chances: Tensor) -> Tensor:
+        """Return the same of probabilities ``(K, …)``."""
+        return chances * self._bias(chances, 0).exp() if self.class_bias else chances
+
+    def _bias(self, like: Tensor, axis: int) -> Tensor:
+        return torch.tensor(self.class_bias, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - axis - 1))
+
     def index_of(self, class_value: int) -> int:
         """Return the logit's index of a class, or raise `ModelError` that lists the classes there are."""
         if class_value not in self.values:
@@ -107,16 +138,22 @@ def load_model(bundle: ModelBundle, *, device: str = "auto", precision: str = "a
         normalisation = Normalisation.from_record(card["normalisation"])
         halo = card.get("halo")
         reach = tuple(int(n) for n in np.broadcast_to(halo, forward.spatial)) if halo else forward.halo
+        head, bias = card.get("head", "softmax"), tuple(float(n) for n in card.get("class_bias", ()))
+        if head not in ("softmax", "sigmoid"):
+            raise ValueError(f"its head {head!r} is not known")
+        if bias and (len(bias) != len(values) or not np.isfinite(bias).all()):
+            raise ValueError(f"class_bias = {bias} is not one number for each of {len(values)} classes")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"The model card of {bundle.path} cannot be used: {error}.", hint="Train it again, or copy the folder again.") from None
-    return LoadedModel(bundle, forward, normalisation, values, names, reach)
+    return LoadedModel(bundle, forward, normalisation, values, names, reach, neighbours_of(card), head, bias if any(bias) else ())
 
 
 class Scenes:
     """A stack as a network sees it: a row of pictures for a 2-D network, of volumes for a 3-D one.
 
     Planes are read when a tile needs them and kept only while their neighbours do, normalised one by one as in training;
-    so memory is bounded by a plane (2-D) or by a tile's planes (3-D), whatever holds the stack.
+    so memory is bounded by a plane (2-D), by a plane and its neighbours (2.5-D), or by a tile's planes (3-D), whatever
+    holds the stack.
 
     Parameters
     ----------
@@ -148,7 +185,14 @@ class Scenes:
                 f"The model works on volumes, but {stack.name or 'the image'} has the axes {stack.axes}.",
                 hint="If its pages are sections, say so: --axes ZYX. Else use a 2-D model.",
             )
-        self._stack, self._normalisation = stack, model.normalisation
+        self._beside = neighbour_axis(stack) if model.neighbours else ""
+        if model.neighbours and not self._beside:
+            shown = 2 * model.neighbours + 1
+            raise ModelError(
+                f"The model looks at {shown} slices at a time, but {stack.name or 'the image'} is a single picture ({stack.axes}).",
+                hint="Give the stack that the picture is from, or use a model that was trained without neighbouring slices.",
+            )
+        self._stack, self._normalisation, self._neighbours = stack, model.normalisation, model.neighbours
         self._walk = "Z" if spatial == 3 else ""
         self.axes = "".join(axis for axis in plane_axes(stack) if axis not in self._walk)
         size = dict(zip(stack.axes, stack.shape, strict=True))
@@ -161,16 +205,30 @@ class Scenes:
         return tuple(position[axis] for axis in plane_axes(self._stack))
 
     def read(self, scene: Sequence[int], box: Box) -> NDArray[np.float32]:
-        """Return a part of a scene, normalised: float32, ``(C, [Z,] Y, X)``."""
-        depths = range(box[0].start, box[0].stop) if self._walk else (0,)
-        planes = []
-        for z in depths:
-            plane, mean, deviation = self._plane(self.plane_index(scene, z), len(depths))
-            part = plane[:, box[-2], box[-1]].astype(np.float32)
-            part -= mean[:, None, None]
-            part /= deviation[:, None, None]
-            planes.append(part)
-        return np.stack(planes, axis=1) if self._walk else planes[0]
+        """Return a part of a scene, normalised: float32, ``(C, [Z,] Y, X)``; in 2.5-D the channels of the slices shown, see `neighbour_slices`."""
+        indices = self._shown(scene, box)
+        planes = [self._part(index, box, len(indices)) for index in indices]
+        if self._walk:
+            return np.stack(planes, axis=1)
+        return planes[0] if len(planes) == 1 else np.stack(planes, axis=1).reshape(-1, *planes[0].shape[1:])
+
+    def _shown(self, scene: Sequence[int], box: Box) -> list[PlaneIndex]:
+        """The planes that the network is shown for a part of a scene."""
+        if self._walk:
+            return [self.plane_index(scene, z) for z in range(box[0].start, box[0].stop)]
+        index = self.plane_index(scene)
+        if not self._beside:
+            return [index]
+        place = plane_axes(self._stack).index(self._beside)
+        slices = neighbour_slices(index[place], self._neighbours, plane_shape(self._stack)[place])
+        return [(*index[:place], each, *index[place + 1 :]) for each in slices]
+
+    def _part(self, index: PlaneIndex, box: Box, keep: int) -> NDArray[np.float32]:
+        plane, mean, deviation = self._plane(index, keep)
+        part = plane[:, box[-2], box[-1]].astype(np.float32)
+        part -= mean[:, None, None]
+        part /= deviation[:, None, None]
+        return part
 
     def _plane(self, index: PlaneIndex, keep: int) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
         if index in self._planes:
@@ -187,13 +245,20 @@ class Scenes:
 
 def _check_channels(stack: Stack, model: LoadedModel) -> None:
     there = stack.shape[stack.channel_axis] if stack.channel_axis >= 0 else 1
-    wanted = model.forward.channels
+    takes, shown = model.forward.channels, network_channels(1, model.neighbours)
+    wanted, left = divmod(takes, shown)
+    if left:
+        raise ModelError(
+            f"The model's network takes {takes} channels, which are not those of {shown} slices, as its card says.",
+            hint="Train it again, or copy the folder again from where it came.",
+        )
     if there == wanted:
         return
     what = "colour samples" if "S" in stack.axes else "channel(s)"
+    beside = f" (in each of the {shown} slices it looks at)" if model.neighbours else ""
     hint = (
         "Choose one channel of the image, or turn it into grey first."
         if wanted == 1
         else f"Give an image with {wanted} channels, or a model trained on such images."
     )
-    raise ModelError(f"{stack.name or 'The image'} has {there} {what}, but the model was trained on {wanted}.", hint=hint)
+    raise ModelError(f"{stack.name or 'The image'} has {there} {what}, but the model was trained on {wanted}{beside}.", hint=hint)
