@@ -18,7 +18,7 @@ from napari_segtool.core.errors import AxesError, DeviceError, ModelError, Param
 from napari_segtool.core.progress import drain
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
-from napari_segtool.explain._question import explain_steps
+from napari_segtool.explain._explain import explain_steps
 from napari_segtool.inference._predict import predict_steps
 from napari_segtool.worker import ModelKeeper, Worker
 from tests.hand_models import saved_unet

@@ -162,7 +162,7 @@ def predict(
 
 def explain_steps(model: ModelBundle | str | Path, image: Image, explainer: str, target: Target | int, *, device: str = "auto", **params: Any) -> Steps[Stack]:
     """Generator form of `explain`."""
-    from napari_segtool.explain._question import explain_steps as steps
+    from napari_segtool.explain._explain import explain_steps as steps
     from napari_segtool.nets._bundle import open_bundle
 
     bundle = model if isinstance(model, ModelBundle) else open_bundle(model)

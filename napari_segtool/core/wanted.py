@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.errors import AxesError
 from napari_segtool.core.planes import PlaneIndex, plane_axes, plane_shape
 from napari_segtool.core.stack import Stack
-from napari_segtool.core.target import Target
+from napari_segtool.core.target import Region, Target
 
 
 class Wanted:
@@ -111,12 +111,13 @@ def check_plane(stack: Stack, plane: Sequence[int]) -> PlaneIndex:
 def locate(stack: Stack, target: Target) -> tuple[PlaneIndex, tuple[int, int] | None]:
     """Return the plane that is asked about, and the pixel in it as ``(y, x)``, None for none.
 
-    Without pixel and plane it is the first plane. A pixel may leave out the plane's axes where the plane is given.
+    Without pixel, region and plane it is the first plane; of a region the plane with most of it. A pixel may leave out the
+    plane's axes where the plane is given.
 
     Raises
     ------
     AxesError
-        If pixel or plane lie outside the stack or contradict each other.
+        If pixel, region or plane lie outside the stack or contradict each other.
 
     Examples
     --------
@@ -124,6 +125,8 @@ def locate(stack: Stack, target: Target) -> tuple[PlaneIndex, tuple[int, int] | 
     ((3,), (2, 5))
     """
     axes, point = stack.label_axes, tuple(int(i) for i in target.point)
+    if point and target.region is not None:
+        raise AxesError("Both a pixel and a region are asked about.", hint="Give one of them.")
     if point and len(point) == 2 and target.plane:
         order = axes if len(axes) == 2 else "".join(axis for axis in axes if axis in "YX")
         known = dict(zip(order, point, strict=True)) | dict(zip(plane_axes(stack), target.plane, strict=False))
@@ -135,6 +138,8 @@ def locate(stack: Stack, target: Target) -> tuple[PlaneIndex, tuple[int, int] | 
         plane = check_plane(stack, target.plane)
     elif point:
         plane = check_plane(stack, [known[axis] for axis in plane_axes(stack)])
+    elif target.region is not None:
+        plane = _fullest_plane(stack, target.region)
     else:
         plane = check_plane(stack, [0] * len(plane_axes(stack)))
     if not point:
@@ -148,3 +153,59 @@ def locate(stack: Stack, target: Target) -> tuple[PlaneIndex, tuple[int, int] | 
                 f"The pixel {point} is outside the image: {axis} runs from 0 to {size[axis] - 1}.", hint=f"The image is {stack.label_shape} ({axes})."
             )
     return plane, (known["Y"], known["X"])
+
+
+def place_region(stack: Stack, region: Region, plane: PlaneIndex, order: str) -> tuple[tuple[int, ...], NDArray[np.bool_]]:
+    """Return where a region lies in the picture (``order`` "YX") or volume ("ZYX") that a plane belongs to, and its pixels there.
+
+    Parameters
+    ----------
+    region
+        With one dimension for each axis of the labels, or those of Y and X alone: then it lies in ``plane``.
+
+    Returns
+    -------
+    start, mask
+        Index of the first pixel, and a bool array, both in ``order``.
+
+    Raises
+    ------
+    AxesError
+        If it is not inside the stack, or has no pixel there.
+
+    Examples
+    --------
+    >>> stack = Stack(np.zeros((5, 4, 6)), "ZYX")
+    >>> place_region(stack, Region.of_pixels([(3, 2, 5), (4, 1, 5)]), (3,), "YX")
+    ((2, 5), array([[ True]]))
+    """
+    fixed = dict(zip(plane_axes(stack), plane, strict=True))
+    axes, shape = stack.label_axes, stack.label_shape
+    mask, start = region.mask, dict(zip(axes, region.start, strict=False))
+    if mask.ndim == 2 < len(axes):
+        flat = [axis for axis in axes if axis in "YX"]
+        start = dict(zip(flat, region.start, strict=True)) | fixed
+        mask = mask.reshape([mask.shape[flat.index(axis)] if axis in flat else 1 for axis in axes])
+    elif mask.ndim != len(axes):
+        raise AxesError(f"The region has {mask.ndim} dimensions, but the image has the axes {axes}.", hint=f"Draw it on labels with the axes {axes}.")
+    if any(start[axis] + n > there for axis, n, there in zip(axes, mask.shape, shape, strict=True)):
+        raise AxesError(f"The region reaches beyond the image, which is {shape} ({axes}).", hint="Choose labels that belong to this image.")
+    places = {axis: fixed[axis] - start[axis] for axis in axes if axis not in order}
+    if all(0 <= place < mask.shape[axes.index(axis)] for axis, place in places.items()):
+        cut = mask[tuple(places.get(axis, slice(None)) for axis in axes)]
+        left = [axis for axis in axes if axis in order]
+        cut = cut.transpose([left.index(axis) for axis in order])
+        if cut.any():
+            inside = Region(cut, tuple(start[axis] for axis in order))
+            return inside.start, inside.mask
+    raise AxesError(f"The region has no pixel in the plane {plane}.", hint="Choose a plane that it crosses.")
+
+
+def _fullest_plane(stack: Stack, region: Region) -> PlaneIndex:
+    axes = stack.label_axes
+    if region.mask.ndim != len(axes):
+        raise AxesError(f"The region has {region.mask.ndim} dimensions, but the image has the axes {axes}.", hint="Say which plane it lies in.")
+    counts = np.count_nonzero(region.mask, axis=(axes.index("Y"), axes.index("X")))
+    place = np.unravel_index(int(np.argmax(counts)), counts.shape) if counts.ndim else ()
+    first = [start for axis, start in zip(axes, region.start, strict=True) if axis not in "YX"]
+    return check_plane(stack, [start + int(i) for start, i in zip(first, place, strict=True)])

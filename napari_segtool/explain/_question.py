@@ -134,7 +134,7 @@ class Question:
             gradients are zero beyond.
         """
         forward, shape = self.model.forward, self._scenes.shape
-        tiles = () if whole or self.asked.box is None else (tile_around(self.asked.box, shape, self.model.halo, forward.multiple),)
+        tiles: tuple[Tile, ...] = () if whole or self.asked.box is None else (tile_around(self.asked.box, shape, self.model.halo, forward.multiple),)
         if not tiles or (self.point is None and math.prod(tiles[0].outer_shape) > self._largest_px):
             halo, size = self.model.tile_size(shape, largest_px=self._largest_px)
             tiles = plan_tiles(shape, size, halo, forward.multiple, self._covered(whole))

@@ -10,7 +10,7 @@ from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import EXPLAINERS
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
-from napari_segtool.explain._question import explain_steps
+from napari_segtool.explain._explain import explain_steps
 from tests.hand_models import convolution, loaded_by_hand, small_unet
 
 pytestmark = pytest.mark.parametrize("name", EXPLAINERS.names())

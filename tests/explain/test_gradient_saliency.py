@@ -7,7 +7,8 @@ from torch import nn
 from napari_segtool.core.progress import drain
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
-from napari_segtool.explain._question import Question, explain_steps
+from napari_segtool.explain._explain import explain_steps
+from napari_segtool.explain._question import Question
 from napari_segtool.nets._forward import Forward
 from tests.hand_models import convolution, loaded_by_hand, small_unet
 

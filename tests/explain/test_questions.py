@@ -6,7 +6,8 @@ from napari_segtool.core.errors import AxesError, ModelError, ParameterError
 from napari_segtool.core.progress import drain
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
-from napari_segtool.explain._question import Question, explain_steps
+from napari_segtool.explain._explain import explain_steps
+from napari_segtool.explain._question import Question
 from tests.hand_models import convolution, loaded_by_hand, saved_unet
 
 STACK = Stack(np.random.default_rng(0).normal(size=(3, 10, 12)).astype(np.float32), "ZYX")
@@ -68,7 +69,7 @@ def test_the_score_is_the_sum_of_the_classes_logits_where_it_wins_for_each_pictu
 
 def test_gradients_of_changed_pixels_are_asked_about_the_unchanged_ones_class():
     question = Question(model(), STACK, Target(4))
-    slope = drain(question.input_gradient_steps(lambda pixels: pixels * 0))
+    slope = drain(question.input_gradient_steps(lambda part, _: part.pixels * 0))
     np.testing.assert_array_equal(slope[0].numpy(), np.where(STACK.data[0] < 0, -1, 0))
 
 
