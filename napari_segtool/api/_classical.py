@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_segtool.api._files import read
 from napari_segtool.api._sources import Image, Marks, check_pixels, over, stack_of, step_of
-from napari_segtool.core.chain import Chain, parse_chain
+from napari_segtool.core.chain import Chain, Link, parse_chain
 from napari_segtool.core.errors import DataError
 from napari_segtool.core.given import Given, check_given, inputs_of
 from napari_segtool.core.labels import Labels, as_label_array
@@ -89,6 +89,7 @@ def segment_steps(
     for link in before:
         history.append(step_of("filter", FILTERS.get(link.name), link.params, ready.data))
         ready = yield from prepare_steps(ready, [link])
+    everything, given = given, _left_for(entry, given, after)
     history.append(step_of("segment", entry, params, ready.data, mask=limits, **_arrays(given)))
     outside = None
     if limits is not None:
@@ -96,8 +97,9 @@ def segment_steps(
     ready = yield from prepare_steps(ready, (), limits)
     made = yield from _labels_steps(ready, entry.name, _within(given, limits), params)
     for link in after:
-        history.append(step_of("segment", METHODS.get(link.name), link.params, made, mask=limits))
-        made = yield from _labels_steps(ready, link.name, for_refining(METHODS.get(link.name), made, given), link.params)
+        refining = for_refining(METHODS.get(link.name), made, everything)
+        history.append(step_of("segment", METHODS.get(link.name), link.params, made, mask=limits, **_arrays(replace(refining, labels=None))))
+        made = yield from _labels_steps(ready, link.name, refining, link.params)
     if limits is not None:
         made = np.where(limits != 0, made, 0 if outside is None else outside)
     name = f"{stack.name} · {entry.title}".strip(" ·")
@@ -226,6 +228,12 @@ def check_refines(entry: Entry) -> None:
 def for_refining(entry: Entry, labels: NDArray[Any], given: Given) -> Given:
     """Return what post-processing is given: the labels made so far, and probabilities where it weighs them."""
     return Given(labels=as_label_array(labels), probabilities=given.probabilities if "probabilities" in inputs_of(entry) else None)
+
+
+def _left_for(entry: Entry, given: Given, after: tuple[Link, ...]) -> Given:
+    """Return what is given without probabilities that only post-processing weighs."""
+    weighed = any("probabilities" in inputs_of(METHODS.get(link.name)) for link in after)
+    return replace(given, probabilities=None) if weighed and "probabilities" not in inputs_of(entry) else given
 
 
 def _original(entry: Entry, stack: Stack, given: Given) -> NDArray[Any] | None:

@@ -126,6 +126,15 @@ def test_an_input_that_a_method_does_not_use_is_refused():
         segment(halves(), "otsu", paint=np.ones((3, 16, 20), np.uint8))
 
 
+def test_probabilities_that_only_post_processing_weighs_are_kept_for_it():
+    stack = Stack(np.repeat([[10, 10, 200, 200]], 4, axis=0).astype(np.uint8), "YX")
+    sure = np.stack([np.ones(stack.shape), np.zeros(stack.shape)]).astype(np.float32)
+    made = segment(stack, "otsu", then=["potts"], probabilities=sure)
+    assert segment(stack, "otsu").labels.data.any()
+    assert not made.labels.data.any(), "all pixels are sure to be of class 0"
+    assert [sorted(step.inputs) for step in made.history] == [[], ["probabilities"]]
+
+
 def test_work_with_filters_and_a_mask_can_be_left_after_any_step():
     steps = segment_steps(halves(), "otsu", filters=["median", "gaussian:volume=true"], mask=np.ones((3, 16, 20), np.uint8))
     next(steps)
