@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.training._held_blocks import divided, split_dense
 from napari_segtool.training._pairs import IGNORED
 from napari_segtool.training._run import Run
 
-DENSE_SHARE = 1 / 8
 PAINT_SHARE = 1 / 6
 _FEW_STROKES = 4
 _FEWEST_PIXELS = 12
@@ -35,6 +35,8 @@ class Picture:
         Planes of each volume that lie one above the other, whatever the depth of a field; 1 where there is no Z.
     spacing_um
         Along Z, Y and X; empty where it is not known.
+    order, counts
+        Letters of the axes that planes are counted along, the slice axis last, and the number of planes along each; empty for a plain pile.
     """
 
     image: NDArray[np.generic]
@@ -43,6 +45,8 @@ class Picture:
     weights: NDArray[np.float32] | None = None
     sections: int = 1
     spacing_um: tuple[float, ...] = ()
+    order: str = ""
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,15 +92,15 @@ def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
         weights = np.load(run.folder / "data" / name, mmap_mode="r") if name else None
         depth = record.counts[-1] if spatial == 3 and record.counts else 1
         sections = record.counts[-1] if record.order.endswith("Z") else 1
-        pictures.append(Picture(image, marks, depth, weights, sections, _spacing_zyx(record.axes, record.spacing_um)))
+        pictures.append(Picture(image, marks, depth, weights, sections, _spacing_zyx(record.axes, record.spacing_um), record.order, record.counts))
     return tuple(pictures)
 
 
 def split_fields(pictures: Sequence[Picture], classes: int, *, sparse: bool, seed: int) -> tuple[Field, ...]:
     """Divide the labelled pixels into those learned from and those held out.
 
-    Dense labels: whole fields that lie together, one eighth of them; with fewer than four fields a strip of one. Paint: whole strokes, one sixth of the
-    pixels of each class; with few strokes the end of the longest. No class is ever held out altogether.
+    Dense labels: whole images, contiguous times or slices with a gap beside them, one eighth of all; see `split_dense`. Paint: whole strokes, one sixth
+    of the pixels of each class; with few strokes the end of the longest. No class is ever held out altogether.
 
     Parameters
     ----------
@@ -112,22 +116,12 @@ def split_fields(pictures: Sequence[Picture], classes: int, *, sparse: bool, see
     Returns
     -------
     tuple of Field
-        Only fields with a labelled pixel.
+        Only fields with a pixel to learn from or to check.
     """
     fields = list(_labelled(pictures))
     if sparse:
-        rng = np.random.default_rng((seed, 7))
-        return tuple(_split_strokes(fields, classes, rng))
-    histogram = np.array([_histogram(field.learn, classes) for field in fields])
-    if len(fields) >= 4:
-        count = max(1, round(DENSE_SHARE * len(fields)))
-        blocks = [slice(start, start + count) for start in range(len(fields) - count + 1)]
-        best = _most_typical([histogram[block].sum(axis=0) for block in blocks], histogram.sum(axis=0))
-        if best < 0:
-            return tuple(fields)
-        held = range(*blocks[best].indices(len(fields)))
-        return tuple(_whole(field) if number in held else field for number, field in enumerate(fields))
-    return tuple(_split_strip(fields, histogram, classes))
+        return tuple(_split_strokes(fields, classes, np.random.default_rng((seed, 7))))
+    return split_dense(fields, pictures, classes)
 
 
 def _labelled(pictures: Sequence[Picture]) -> Iterator[Field]:
@@ -146,57 +140,6 @@ def _spacing_zyx(axes: str, spacing_um: Sequence[float]) -> tuple[float, ...]:
     """The spacing in the order Z, Y, X; the height of a plane without Z is taken to be its width."""
     known = dict(zip((letter for letter in axes if letter in "ZYX"), spacing_um, strict=False))
     return (known.get("Z", known["X"]), known["Y"], known["X"]) if "X" in known and "Y" in known else ()
-
-
-def _whole(field: Field) -> Field:
-    return replace(field, learn=np.full_like(field.learn[:0], IGNORED), check=field.learn)
-
-
-def _histogram(marks: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    return np.bincount(marks.ravel(), minlength=256)[:classes].astype(np.int64)
-
-
-def _most_typical(parts: Sequence[NDArray[np.int64]], whole: NDArray[np.int64]) -> int:
-    """Index of the part whose class shares are nearest to the whole's and that leaves some of each class; -1 if there is none."""
-    best, least = -1, np.inf
-    for number, part in enumerate(parts):
-        if ((whole > 0) & (part >= whole)).any() or part.sum() == 0:
-            continue
-        distance = float(np.abs(part / part.sum() - whole / whole.sum()).sum() + ((whole > 0) & (part == 0)).sum())
-        if distance < least:
-            best, least = number, distance
-    return best
-
-
-def _split_strip(fields: list[Field], histogram: NDArray[np.int64], classes: int) -> Iterator[Field]:
-    biggest = int(histogram.sum(axis=1).argmax())
-    field = fields[biggest]
-    share = min(0.4, DENSE_SHARE * len(fields) * 4 / 3)
-    strips: list[tuple[slice, ...]] = []
-    for axis in (1, 2):
-        length = field.learn.shape[axis]
-        width = max(1, round(share * length))
-        for start in np.linspace(0, length - width, 5).astype(int):
-            place = [slice(None)] * 3
-            place[axis] = slice(int(start), int(start) + width)
-            strips.append(tuple(place))
-    best = _most_typical([_histogram(field.learn[strip], classes) for strip in strips], histogram.sum(axis=0))
-    for number, other in enumerate(fields):
-        if number != biggest or best < 0:
-            yield other
-            continue
-        held = np.zeros(field.learn.shape, bool)
-        held[strips[best]] = True
-        yield _divided(field, held)
-
-
-def _divided(field: Field, held: NDArray[np.bool_]) -> Field:
-    marked = held & (field.learn != IGNORED)
-    if not marked.any():
-        return field
-    learn = np.where(held, np.uint8(IGNORED), field.learn)
-    check = np.where(held, field.learn, np.uint8(IGNORED))
-    return replace(field, learn=learn, check=check)
 
 
 def _split_strokes(fields: list[Field], classes: int, rng: np.random.Generator) -> Iterator[Field]:
@@ -235,4 +178,4 @@ def _split_strokes(fields: list[Field], classes: int, rng: np.random.Generator) 
         end = part[np.argsort(along, kind="stable")[: min(round(wanted), len(part) // 2)]]
         held[number][z].ravel()[end] = True
     for field, mask in zip(fields, held, strict=True):
-        yield _divided(field, mask)
+        yield divided(field, mask)
