@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_segtool import api
 from napari_segtool.core.errors import ModelError
 from napari_segtool.core.progress import drain
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
-from napari_segtool.explain._question import Question, explain_steps
+from napari_segtool.explain._question import Question
 from napari_segtool.inference._predict import predict_steps
 from napari_segtool.nets._bundle import load_network, save_bundle
 from napari_segtool.nets._forward import Forward
@@ -160,5 +161,5 @@ def test_an_explanation_is_asked_on_the_slices_that_the_network_is_shown():
     np.testing.assert_array_equal(part.pixels[0].numpy(), pixels[[2, 3, 2]])
     slope = drain(question.input_gradient_steps())
     np.testing.assert_array_equal(slope.numpy(), np.stack([0 * pixels[2], 0 * pixels[3], (pixels[2] > 2).astype(np.float32)]))
-    overlay = drain(explain_steps(model.bundle, Stack(pixels, "ZYX"), "gradient", Target(1, point=(3, 4, 5)), loaded=model, precision="float32"))
+    overlay = api.explain(model.bundle, Stack(pixels, "ZYX"), "gradient", Target(1, point=(3, 4, 5)), loaded=model, precision="float32")
     assert overlay.shape == (1, 10, 12)
