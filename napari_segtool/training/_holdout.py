@@ -32,7 +32,7 @@ class Picture:
     weights
         ``(P, Y, X)`` float32, how much each pixel counts; None where all count alike.
     sections
-        Planes of each volume that lie one above the other, whatever the depth of a field; 1 where there is no Z.
+        Planes along the slice axis, whatever the depth of a field; 1 for a single picture.
     spacing_um
         Along Z, Y and X; empty where it is not known.
     order, counts
@@ -91,7 +91,7 @@ def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
         name = str(getattr(record, "weights", ""))
         weights = np.load(run.folder / "data" / name, mmap_mode="r") if name else None
         depth = record.counts[-1] if spatial == 3 and record.counts else 1
-        sections = record.counts[-1] if record.order.endswith("Z") else 1
+        sections = record.counts[-1] if record.counts else 1
         pictures.append(Picture(image, marks, depth, weights, sections, _spacing_zyx(record.axes, record.spacing_um), record.order, record.counts))
     return tuple(pictures)
 
