@@ -23,11 +23,12 @@ from typing import IO, Any
 
 from napari_segtool import _worker_records as records
 from napari_segtool.core.errors import DeviceError
+from napari_segtool.core.planes import PlaneIndex
 from napari_segtool.core.progress import Progress, Steps
-from napari_segtool.core.result import ModelBundle, Prediction, Step
+from napari_segtool.core.result import ModelBundle, Prediction, Step, data_sha
 from napari_segtool.core.stack import Stack
-from napari_segtool.core.target import Target
-from napari_segtool.core.wanted import Wanted, locate
+from napari_segtool.core.target import Region, Target
+from napari_segtool.core.wanted import Wanted, locate, place_region
 
 Record = dict[str, Any]
 _BEAT_S = 0.1
@@ -73,7 +74,7 @@ class WorkerClient:
         """Predict in the child; arguments and result as `inference.predict_steps`, without ``allocate`` and ``loaded``."""
         wanted = Wanted(stack, None if planes is None else list(planes))
         asked = [list(plane) for plane in wanted.indices()]
-        whole = wanted.everything or _spatial(model) == 3
+        whole = wanted.everything or _looks_beyond(model)
         settings = {"probabilities": False, "uncertainty": False, **options, **({} if wanted.everything or not whole else {"planes": asked})}
         result, folder = yield from self._ask("predict", {"model": _path(model), "options": self._options(settings)}, stack if whole else wanted.cut())
         prediction = records.read_prediction(result, folder)
@@ -95,14 +96,12 @@ class WorkerClient:
         """Explain in the child; arguments and result as `explain.explain_steps`."""
         plane, pixel = locate(stack, target)
         handed, asked = stack, target
-        if plane and _spatial(model) == 2:
-            handed = Wanted(stack, [plane]).cut()
-            inside = {"Y": pixel[0], "X": pixel[1]} if pixel else {}
-            asked = Target(target.class_value, tuple(inside.get(axis, 0) for axis in stack.label_axes) if pixel else (), (0,) * len(plane))
+        if plane and not _looks_beyond(model):
+            handed, asked = Wanted(stack, [plane]).cut(), _in_its_plane(stack, target, plane, pixel)
         request = {
             "model": _path(model),
             "explainer": explainer,
-            "target": {"class_value": asked.class_value, "point": list(asked.point), "plane": list(asked.plane)},
+            "target": records.target_record(asked),
             "params": params,
             "options": self._options({"device": device, "precision": precision}),
         }
@@ -110,7 +109,11 @@ class WorkerClient:
         overlay = records.read_overlay(result, folder)
         if handed is stack:
             return overlay
-        history = _corrected(overlay.memo["history"], plane=list(plane), point=list(target.point))
+        facts = {"plane": list(plane), "point": list(target.point)}
+        history = _corrected(overlay.memo["history"], **facts)
+        if target.region is not None:
+            step = _corrected(history, region=target.region.facts)[-1]
+            history = (*history[:-1], replace(step, inputs={"region": data_sha(target.region.mask)}))
         return replace(overlay, memo={**overlay.memo, "plane": plane, "history": history})
 
     def warm_steps(self, model: ModelBundle | str | Path = "", *, device: str = "auto", precision: str = "auto") -> Steps[Record]:
@@ -308,10 +311,22 @@ def _path(model: ModelBundle | str | Path) -> str:
     return str((model.path if isinstance(model, ModelBundle) else Path(model)).absolute())
 
 
-def _spatial(model: ModelBundle | str | Path) -> int:
+def _looks_beyond(model: ModelBundle | str | Path) -> bool:
+    """Whether a model looks at more than the plane it decides."""
     from napari_segtool.nets._bundle import open_bundle
 
-    return int((model if isinstance(model, ModelBundle) else open_bundle(model)).card["spatial"])
+    card = (model if isinstance(model, ModelBundle) else open_bundle(model)).card
+    return int(card["spatial"]) == 3 or bool(card.get("neighbours"))
+
+
+def _in_its_plane(stack: Stack, target: Target, plane: PlaneIndex, pixel: tuple[int, int] | None) -> Target:
+    """The same question about a stack of this plane alone."""
+    axes, alone = stack.label_axes, (0,) * len(plane)
+    if target.region is not None:
+        start, mask = place_region(stack, target.region, plane, "".join(axis for axis in axes if axis in "YX"))
+        return replace(target, plane=alone, region=Region(mask, start))
+    inside = {"Y": pixel[0], "X": pixel[1]} if pixel else {}
+    return replace(target, point=tuple(inside.get(axis, 0) for axis in axes) if pixel else (), plane=alone)
 
 
 def _corrected(history: tuple[Step, ...], **facts: Any) -> tuple[Step, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
+import math
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from napari_segtool.core.labels import Labels
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.result import Prediction, Probabilities, Step
 from napari_segtool.core.stack import Stack
+from napari_segtool.core.target import Region, Target
 
 Record = dict[str, Any]
 
@@ -114,6 +118,27 @@ def read_prediction(record: Mapping[str, Any], folder: Path) -> Prediction:
         history=history,
         name=record["name"],
     )
+
+
+def target_record(target: Target) -> Record:
+    """Describe a question; the pixels of its region travel packed."""
+    region = target.region
+    packed = region and {
+        "start": list(region.start),
+        "shape": list(region.mask.shape),
+        "bits": base64.b64encode(zlib.compress(np.packbits(region.mask).tobytes(), 1)).decode(),
+    }
+    return {"class_value": target.class_value, "point": list(target.point), "plane": list(target.plane), "region": packed, "against": target.against}
+
+
+def read_target(record: Mapping[str, Any]) -> Target:
+    """Return the question of a record."""
+    packed, region = record["region"], None
+    if packed:
+        bits = np.frombuffer(zlib.decompress(base64.b64decode(packed["bits"])), np.uint8)
+        shape = tuple(packed["shape"])
+        region = Region(np.unpackbits(bits, count=math.prod(shape)).astype(bool).reshape(shape), tuple(packed["start"]))
+    return Target(int(record["class_value"]), tuple(record["point"]), tuple(record["plane"]), region, int(record["against"]))
 
 
 def overlay_record(overlay: Stack, path: Path) -> Record:

@@ -34,7 +34,6 @@ from napari_segtool.core.errors import DeviceError, ParameterError
 from napari_segtool.core.progress import Progress
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.stack import Stack
-from napari_segtool.core.target import Target
 
 if TYPE_CHECKING:
     from napari_segtool.nets._loaded import LoadedModel
@@ -230,8 +229,7 @@ class Worker:
 
         yield Progress(0, 0, "loading the model")
         loaded = self._models.get(request["model"], request["options"])
-        asked = request["target"]
-        target = Target(int(asked["class_value"]), tuple(asked["point"]), tuple(asked["plane"]))
+        target = records.read_target(request["target"])
         settings = {**request["options"], **request["params"]}
         overlay = yield from api.explain_steps(loaded.bundle, self._stack(request), request["explainer"], target, loaded=loaded, **settings)
         path = self._folder / f"out-{request['id']}-0.npy"

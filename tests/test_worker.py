@@ -17,7 +17,7 @@ from napari_segtool._worker_client import WorkerClient
 from napari_segtool.core.errors import AxesError, DeviceError, ModelError, ParameterError, SegtoolError, StorageError
 from napari_segtool.core.progress import drain
 from napari_segtool.core.stack import Stack
-from napari_segtool.core.target import Target
+from napari_segtool.core.target import Region, Target
 from napari_segtool.explain._explain import explain_steps
 from napari_segtool.inference._predict import predict_steps
 from napari_segtool.worker import ModelKeeper, Worker
@@ -70,12 +70,26 @@ def test_of_one_slice_only_that_slice_is_handed_over_and_the_recipe_is_that_of_t
     assert there.history == here.history
 
 
-@pytest.mark.parametrize("target", [Target(1), Target(2, plane=(1,)), Target(1, point=(2, 30, 11)), Target(1, point=(30, 11), plane=(1,))])
+DRAWN = Region.of_pixels([(2, 30, 11), (1, 30, 11), (2, 31, 15)])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target(1),
+        Target(2, plane=(1,)),
+        Target(1, point=(2, 30, 11)),
+        Target(1, point=(30, 11), plane=(1,)),
+        Target(1, region=DRAWN),
+        Target(1, plane=(1,), region=DRAWN, against=2),
+    ],
+)
 def test_an_explanation_from_the_child_is_the_one_made_here(client, model, target):
     there, here = (drain(ask(model, STACK, "gradient", target, show="sign", **EXACT)) for ask in (client.explain_steps, explain_steps))
     np.testing.assert_allclose(there.data, here.data, rtol=1e-3, atol=1e-5 * np.abs(here.data).max())
     assert (there.axes, there.spacing_um, there.name, there.memo["plane"]) == (here.axes, here.spacing_um, here.name, here.memo["plane"])
-    assert there.memo["history"][0].params["plane"] == here.memo["history"][0].params["plane"]
+    assert {**there.memo["history"][0].params, "point": 0} == {**here.memo["history"][0].params, "point": 0}
+    assert there.memo["history"][0].inputs == here.memo["history"][0].inputs
     assert there.memo["history"][0].input_sha == here.memo["history"][0].input_sha
 
 

@@ -13,7 +13,7 @@ from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.planes import plane_axes
 from napari_segtool.core.settings import read_settings
 from napari_segtool.core.stack import Stack
-from napari_segtool.core.target import Target
+from napari_segtool.core.target import Region, Target
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,8 +27,10 @@ def explain(
     output: Output,
     explainer: Annotated[str, typer.Option("--explainer", help="See: segtool list explainers.", show_default=False)],
     class_value: Annotated[int, typer.Option("--class", help="Label value of the class to explain.", show_default=False)],
+    against: Annotated[int, typer.Option("--against", help="Why this class rather than that: explain the difference.", show_default=False)] = -1,
     at: Annotated[str, typer.Option("--at", help="Explain this pixel: Z,Y,X (or Y,X).", show_default=False)] = "",
     slice_number: Annotated[int, typer.Option("--slice", help="Explain this slice; -1 is the one of --at, or the first.")] = -1,
+    region: Annotated[str, typer.Option("--region", help="Explain an object: LABELS:ID, a label image and a number in it.", show_default=False)] = "",
     settings: Settings = [],  # noqa: B006
     device: Device = "auto",
     axes: Axes = "",
@@ -41,11 +43,18 @@ def explain(
 
     check_output(output)
     stack = load(image, slices=slices, axes=axes, spacing=spacing)
-    target = Target(class_value, parse_index(at), _plane(stack, slice_number))
+    target = Target(class_value, parse_index(at), _plane(stack, slice_number), _region(region, slices) if region else None, against)
     work = api.explain_steps(model, stack, explainer, target, device=read_settings().device if device == "auto" else device, **parse_settings(settings))
     overlay = follow(work, as_json=json_progress, title=explainer)
     api.write(overlay, output)
     say(f"{output}: {overlay.axes} {overlay.shape} float32", as_json=json_progress, output=str(output))
+
+
+def _region(text: str, slices: str) -> Region:
+    path, colon, number = text.rpartition(":")
+    if not colon or not path or not number.strip().isdigit():
+        raise ParameterError(f"--region {text!r} names no object.", hint="Give a label image and a number in it, for example --region objects.tif:12.")
+    return Region.of_object(load(Path(path), slices=slices).data, int(number))
 
 
 def _plane(stack: Stack, slice_number: int) -> tuple[int, ...]:

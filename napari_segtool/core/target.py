@@ -61,6 +61,11 @@ class Region:
         """How many pixels belong to it."""
         return int(np.count_nonzero(self.mask))
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a recipe says of it, JSON-ready; its pixels are named there by their hash."""
+        return {"start": list(self.start), "pixels": self.pixels}
+
     @classmethod
     def of_object(cls, labels: Any, value: int) -> Region:
         """Return the pixels of one object of a label array, whatever holds it; it is read slab by slab.

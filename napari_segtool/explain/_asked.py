@@ -46,7 +46,7 @@ class Asked:
     def __init__(
         self, model: LoadedModel, class_value: int, against: int, box: Box | None = None, inside: NDArray[np.bool_] | None = None, depth: tuple[int, ...] = ()
     ) -> None:
-        self.index = model.index_of(class_value)
+        self._model, self.index = model, model.index_of(class_value)
         self.against = model.index_of(against) if against != -1 else -1
         self.box, self._depth = box, depth
         self._inside = None if inside is None else torch.from_numpy(inside)
@@ -98,7 +98,7 @@ class Asked:
             inside = self._depth[0] - tile.outer[0].start
             core[0] = slice(inside, inside + 1)
         mask = torch.zeros(logits.shape[2:], device=logits.device)
-        chosen = (logits[0].detach().argmax(0) == self.index) | self._everywhere
+        chosen = (self._model.ranks(logits[:1].detach())[0].argmax(0) == self.index) | self._everywhere
         mask[tuple(core)] = chosen[tuple(core)].float()
         return mask
 

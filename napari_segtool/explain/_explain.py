@@ -107,7 +107,7 @@ def explain_steps(
         **({"against": target.against} if target.against != -1 else {}),
         "point": list(target.point),
         "plane": list(question.plane),
-        **({"region": {"start": list(target.region.start), "pixels": target.region.pixels}} if target.region is not None else {}),
+        **({"region": target.region.facts} if target.region is not None else {}),
         **values.model_dump(mode="json"),
     }
     inputs = {"region": data_sha(target.region.mask)} if target.region is not None else {}
