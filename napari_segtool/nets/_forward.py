@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from napari_segtool.core.errors import DeviceError, ParameterError
-from napari_segtool.nets._fuse import fold_batchnorm, fuse_relu
+from napari_segtool.nets._fuse import fold_batchnorm, fuse_activations
 from napari_segtool.nets._precision import bfloat16_pays
 from napari_segtool.nets._reach import input_channels, network_multiple, receptive_halo, spatial_dimensions
 
@@ -243,10 +243,10 @@ class Forward:
             self.seconds_per_px = self._time(batch) / pixels
 
     def _fuse(self, batch: Tensor, reference: Tensor) -> None:
-        """Let each convolution do the ReLU after it, where torch can and the logits stay what they are."""
+        """Let each convolution do the activation after it, where torch can and the logits stay what they are."""
         if self.device.type != "cpu":
             return
-        fused = fuse_relu(self.network)
+        fused = fuse_activations(self.network)
         with torch.inference_mode(), flushed_denormals():
             if fused is not None and _difference(self._run(fused, batch), reference) <= 1e-3:
                 self._quick = fused

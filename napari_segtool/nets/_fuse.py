@@ -27,26 +27,48 @@ def fold_batchnorm(network: nn.Module) -> nn.Module:
     return folded
 
 
-class ConvReLU(nn.Module):
-    """A convolution that clips its output at 0 as it writes it: for want of arithmetic, ReLU alone takes as long as half a convolution.
+class ConvActivation(nn.Module):
+    """A convolution that applies the activation as it writes its output: for want of arithmetic, ReLU alone takes as long as half a convolution.
 
     For the CPU and without gradients. It shares the weights of the convolution given.
     """
 
-    def __init__(self, conv: nn.Conv2d | nn.Conv3d) -> None:
+    def __init__(self, conv: nn.Conv2d | nn.Conv3d, activation: nn.Module) -> None:
         super().__init__()
         self.conv = conv
+        known = fusible(activation)
+        if known is None:
+            raise TypeError(f"{type(activation).__name__} cannot be part of a convolution")
+        self._name, self._numbers, self._algorithm = known
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, [Z,] Y, X)
         conv = self.conv
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, conv.weight, conv.bias, list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups, "relu", [], ""
+            x,
+            conv.weight,
+            conv.bias,
+            list(conv.padding),
+            list(conv.stride),
+            list(conv.dilation),
+            conv.groups,
+            self._name,
+            self._numbers,
+            self._algorithm,
         )
         return out  # (N, K, [Z,] Y, X)
 
 
-def fuse_relu(network: nn.Module) -> nn.Module | None:
-    """Return a twin of a folded network, with the same weights, whose convolutions do the ReLU that follows them in a Sequential.
+def fusible(module: nn.Module) -> tuple[str, list[float], str] | None:
+    """Return how oneDNN calls an activation: name, numbers, algorithm; None for what it cannot join to a convolution."""
+    if isinstance(module, nn.ReLU):
+        return "relu", [], ""
+    if isinstance(module, nn.LeakyReLU):
+        return "leaky_relu", [module.negative_slope], ""
+    return ("gelu", [], module.approximate) if isinstance(module, nn.GELU) else None
+
+
+def fuse_activations(network: nn.Module) -> nn.Module | None:
+    """Return a twin of a folded network, with the same weights, whose convolutions do the activation that follows them in a Sequential.
 
     None where this torch cannot.
     """
@@ -58,12 +80,13 @@ def fuse_relu(network: nn.Module) -> nn.Module | None:
             continue
         names = [name for name, module in parent._modules.items() if not isinstance(module, nn.Identity)]
         for before, after in itertools.pairwise(names):
-            conv = parent._modules[before]
+            conv, activation = parent._modules[before], parent._modules[after]
             if (
                 isinstance(conv, nn.Conv2d | nn.Conv3d)
-                and isinstance(parent._modules[after], nn.ReLU)
+                and activation is not None
+                and fusible(activation) is not None
                 and conv.padding_mode == "zeros"
                 and not isinstance(conv.padding, str)
             ):
-                parent._modules[before], parent._modules[after] = ConvReLU(conv), nn.Identity()
+                parent._modules[before], parent._modules[after] = ConvActivation(conv, activation), nn.Identity()
     return twin

@@ -10,57 +10,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from napari_segtool.nets._blocks import ConvBlock, ResidualBlock, convolution, crop_to, layer, repeat_border
+from napari_segtool.nets._spans import Span, between, coarser, finer, grown, joined
 
-class ConvBlock(nn.Sequential):
-    """Two 3-wide convolutions, each with normalisation and ReLU as plain neighbours, so that BatchNorm can be folded.
-
-    Parameters
-    ----------
-    channels_in, channels_out
-        Feature channels before and after.
-    spatial
-        2 or 3.
-    normalisation
-        "batch", "instance", "group" or "none".
-    dropout
-        Share of features dropped after the block while training.
-    """
-
-    def __init__(self, channels_in: int, channels_out: int, spatial: int, normalisation: str, dropout: float = 0.0) -> None:
-        conv = nn.Conv2d if spatial == 2 else nn.Conv3d
-        layers: list[nn.Module] = []
-        for width in (channels_in, channels_out):
-            layers += [
-                conv(width, channels_out, 3, padding=1, bias=normalisation == "none"),
-                _normalisation(normalisation, channels_out, spatial),
-                nn.ReLU(inplace=True),
-            ]
-        if dropout > 0:
-            layers.append(nn.Dropout2d(dropout) if spatial == 2 else nn.Dropout3d(dropout))
-        super().__init__(*layers)
-        for module in self:
-            if isinstance(module, nn.Conv2d | nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-
-
-def _normalisation(kind: str, channels: int, spatial: int) -> nn.Module:
-    if kind == "batch":
-        return nn.BatchNorm2d(channels) if spatial == 2 else nn.BatchNorm3d(channels)
-    if kind == "instance":
-        return nn.InstanceNorm2d(channels, affine=True) if spatial == 2 else nn.InstanceNorm3d(channels, affine=True)
-    if kind == "group":
-        groups = next(n for n in (8, 4, 2, 1) if channels % n == 0)
-        return nn.GroupNorm(groups, channels)
-    return nn.Identity()
-
-
-def _stem(channels: int, features: int, spatial: int, reduction: tuple[int, ...], normalisation: str) -> nn.Module:
-    conv: Any = nn.Conv2d if spatial == 2 else nn.Conv3d
-    return nn.Sequential(
-        conv(channels, features, reduction, stride=reduction, bias=normalisation == "none"),
-        _normalisation(normalisation, features, spatial),
-        nn.ReLU(inplace=True),
-    )
+_BLOCK_REACH = 2
+"""Pixels that a block's two 3-wide convolutions read beyond each of its own."""
 
 
 class UNet(nn.Module):
@@ -81,14 +35,22 @@ class UNet(nn.Module):
         Factor of each level from the top, one number for each spatial axis.
     normalisation
         "batch", "instance", "group" or "none".
+    activation
+        "relu", "leaky-relu", "elu" or "gelu".
+    residual
+        Whether each block's input is added to its result.
     dropout
         In the bottom and the deepest encoder block.
     reduction
         Above 1, a first convolution ``stem`` with this stride along Y and X makes the picture smaller, and the logits are interpolated back.
+    deep_supervision
+        While training, return logits of coarser levels too (``deep.0`` at half resolution, …); the two coarsest levels of all
+        have none, but a network of depth 2 or more has at least one.
 
     References
     ----------
-    Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28; in 3-D Çiçek et al. 2016, doi:10.1007/978-3-319-46723-8_49.
+    Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28; in 3-D Çiçek et al. 2016, doi:10.1007/978-3-319-46723-8_49;
+    deep supervision as in nnU-Net, Isensee et al. 2021, doi:10.1038/s41592-020-01008-z.
     """
 
     def __init__(
@@ -101,8 +63,11 @@ class UNet(nn.Module):
         max_channels: int = 256,
         pooling: Sequence[Sequence[int]] = ((2, 2),) * 4,
         normalisation: str = "batch",
+        activation: str = "relu",
+        residual: bool = False,
         dropout: float = 0.0,
         reduction: int = 1,
+        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
         depth = len(pooling)
@@ -110,26 +75,33 @@ class UNet(nn.Module):
         self.pooling = tuple(tuple(factor) for factor in pooling)
         self.reduction = (reduction,) * 2 if spatial == 2 else (1, reduction, reduction)
         self.multiple = tuple(self.reduction[axis] * math.prod(factor[axis] for factor in self.pooling) for axis in range(spatial))
-        self.stem = _stem(channels, base_channels, spatial, self.reduction, normalisation) if reduction > 1 else nn.Identity()
+        shrinking = layer(self.reduction, channels, base_channels, spatial, normalisation, activation, self.reduction) if reduction > 1 else []
+        self.stem = nn.Sequential(*shrinking) if shrinking else nn.Identity()
         channels = base_channels if reduction > 1 else channels
+
+        def block(channels_in: int, channels_out: int, dropout: float = 0.0) -> nn.Module:
+            return (ResidualBlock if residual else ConvBlock)(channels_in, channels_out, spatial, normalisation, activation, dropout)
+
         unpool: Any = nn.ConvTranspose2d if spatial == 2 else nn.ConvTranspose3d
         pool: Any = nn.MaxPool2d if spatial == 2 else nn.MaxPool3d
         self.down = nn.ModuleList(
-            ConvBlock(widths[level - 1] if level else channels, widths[level], spatial, normalisation, dropout if level == depth - 1 and level else 0.0)
-            for level in range(depth)
+            block(widths[level - 1] if level else channels, widths[level], dropout if level == depth - 1 and level else 0.0) for level in range(depth)
         )
         self.pool = nn.ModuleList(pool(factor) for factor in self.pooling)
-        self.bottom = ConvBlock(widths[depth - 1], widths[depth], spatial, normalisation, dropout)
+        self.bottom = block(widths[depth - 1], widths[depth], dropout)
         rising = list(reversed(range(depth)))
         self.unpool = nn.ModuleList(unpool(widths[level + 1], widths[level], self.pooling[level], stride=self.pooling[level]) for level in rising)
-        self.up = nn.ModuleList(ConvBlock(2 * widths[level], widths[level], spatial, normalisation) for level in rising)
-        self.head = (nn.Conv2d if spatial == 2 else nn.Conv3d)(widths[0], classes, 1)
+        self.up = nn.ModuleList(block(2 * widths[level], widths[level]) for level in rising)
+        self.head = convolution(spatial)(widths[0], classes, 1)
+        self.deep_supervision = deep_supervision
+        self.deep_levels = tuple(range(1, max(1, depth - 2) + 1))[: depth - 1] if deep_supervision else ()
+        self.deep = nn.ModuleList(convolution(spatial)(widths[level], classes, 1) for level in self.deep_levels)
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, C, [Z,] Y, X)
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:  # (N, C, [Z,] Y, X)
         size = x.shape[2:]
-        x = self._pad(x)  # (N, C, Z⁺, Y⁺, X⁺) multiples of the pooling
+        x = repeat_border(x, self.multiple)  # (N, C, Z⁺, Y⁺, X⁺) multiples of the pooling
         x = self.stem(x)  # (N, C or F, Z⁺, Y⁺/r, X⁺/r)
-        skips = []
+        skips, risen = [], []
         for block, pool in zip(self.down, self.pool, strict=True):
             x = block(x)  # (N, F·2^i, Z, Y, X)
             skips.append(x)
@@ -137,10 +109,24 @@ class UNet(nn.Module):
         x = self.bottom(x)
         for unpool, block, skip in zip(self.unpool, self.up, reversed(skips), strict=True):
             x = block(torch.cat((skip, unpool(x)), 1))
-        x = self._enlarge(self.head(x))  # (N, K, Z⁺, Y⁺, X⁺) logits; softmax is the caller's
-        for axis, n in enumerate(size, start=2):
-            x = x.narrow(axis, 0, n)
-        return x  # (N, K, [Z,] Y, X)
+            risen.append(x)
+        logits = crop_to(self._enlarge(self.head(x)), size)  # (N, K, [Z,] Y, X); softmax is the caller's
+        if not (self.training and self.deep_supervision):
+            return logits
+        coarse = [crop_to(head(risen[-1 - level]), self._size_at(level, size)) for level, head in zip(self.deep_levels, self.deep, strict=True)]
+        return (logits, *coarse)  # from fine to coarse
+
+    def reads(self, axis: int, span: Span) -> Span:
+        """Return which pixels of the input the logits of a span depend on, along one axis and far from the border, by the arithmetic of the layers."""
+        inside = self._reads_from(0, between(span, self.reduction[axis]), [factor[axis] for factor in self.pooling])
+        return finer(inside, self.reduction[axis])
+
+    def _reads_from(self, level: int, span: Span, factors: list[int]) -> Span:
+        """What the decoder's block of a level reads of the input of the encoder's."""
+        risen = grown(span, _BLOCK_REACH)
+        below = coarser(risen, factors[level])
+        below = grown(below, _BLOCK_REACH) if level + 1 == len(factors) else self._reads_from(level + 1, below, factors)
+        return grown(joined(risen, finer(below, factors[level])), _BLOCK_REACH)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         if max(self.reduction) == 1:
@@ -148,9 +134,7 @@ class UNet(nn.Module):
         factors = [float(n) for n in self.reduction]
         return F.interpolate(x, scale_factor=factors, mode="bilinear" if len(factors) == 2 else "trilinear")
 
-    def _pad(self, x: Tensor) -> Tensor:
-        missing = [-n % multiple for n, multiple in zip(x.shape[2:], self.multiple, strict=True)]
-        if not any(missing):
-            return x
-        after = [amount for n in reversed(missing) for amount in (0, n)]
-        return F.pad(x, after, mode="replicate")
+    def _size_at(self, level: int, size: Sequence[int]) -> list[int]:
+        """Pixels of a level's feature maps that lie within a picture of that size."""
+        shrunk = [self.reduction[axis] * math.prod(factor[axis] for factor in self.pooling[:level]) for axis in range(len(size))]
+        return [-(-n // factor) for n, factor in zip(size, shrunk, strict=True)]

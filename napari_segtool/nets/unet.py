@@ -28,7 +28,12 @@ class UNetParams(Params):
     normalisation: Literal["batch", "instance", "group", "none"] = param(
         "batch", "What keeps features on one scale: batch (quick), instance or group (for batches of 1 or 2).", advanced=True
     )
+    activation: Literal["relu", "leaky-relu", "elu", "gelu"] = param(
+        "relu", "What bends the features: relu (quickest), or one that lets something of negative values through.", advanced=True
+    )
+    residual: bool = param(False, "Each block adds its input to its result, which helps deep networks to learn.", advanced=True)
     dropout: float = param(0.0, "Share of features dropped in the two deepest blocks while training.", ge=0, le=0.9, advanced=True)
+    deep_supervision: bool = param(False, "While training, coarser levels must tell the classes too; prediction is as before.", advanced=True)
     z_factors: str = param(
         "", "3-D only: pooling along Z at each level, from the top, for example 1,1,2,2 for thick sections; empty halves it like Y and X.", advanced=True
     )
@@ -88,6 +93,9 @@ def build_unet(params: UNetParams, channels: int, classes: int, spatial: int) ->
         max_channels=params.max_channels,
         pooling=pooling_factors(params, spatial),
         normalisation=params.normalisation,
+        activation=params.activation,
+        residual=params.residual,
         dropout=params.dropout,
         reduction=params.reduction,
+        deep_supervision=params.deep_supervision,
     )

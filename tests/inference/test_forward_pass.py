@@ -9,7 +9,7 @@ from torch import nn
 
 from napari_segtool.core.errors import DeviceError, ParameterError
 from napari_segtool.nets._forward import Forward, flushed_denormals, out_of_memory, receptive_halo, resolve_device
-from napari_segtool.nets._fuse import ConvReLU, fold_batchnorm, fuse_relu
+from napari_segtool.nets._fuse import ConvActivation, fold_batchnorm, fuse_activations
 from napari_segtool.nets._reach import network_multiple
 from tests.hand_models import convolution, small_unet
 
@@ -35,8 +35,8 @@ def test_the_quick_pass_gives_the_logits_of_the_one_that_gradients_take(spatial,
 
 def test_relu_is_done_by_the_convolution_before_it_with_shared_weights():
     folded = fold_batchnorm(small_unet()[0])
-    fused = fuse_relu(folded)
-    assert sum(isinstance(module, ConvReLU) for module in fused.modules()) == 10
+    fused = fuse_activations(folded)
+    assert sum(isinstance(module, ConvActivation) for module in fused.modules()) == 10
     assert not any(isinstance(module, nn.ReLU) for module in fused.modules())
     assert {weight.data_ptr() for weight in fused.parameters()} == {weight.data_ptr() for weight in folded.parameters()}
 
