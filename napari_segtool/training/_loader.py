@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.nets._normalise import Normalisation
-from napari_segtool.training._augment import STILL, Augmentation, cut, draw_map, vary_intensity
+from napari_segtool.training._augment import STILL, Augmentation
+from napari_segtool.training._cut import Scale, cut
 from napari_segtool.training._holdout import Field
 from napari_segtool.training._pairs import IGNORED
 from napari_segtool.training._patches import Draw, PatchSampler
+from napari_segtool.training._spacing import Spacing, z_ratio_of, zoom_of
+from napari_segtool.training._warp import draw_map
+from napari_segtool.training.augment._patch import Patch
+from napari_segtool.training.augment._presets import prepare, vary
 
 _JITTER = 0.35
 """A patch's centre lies this share of its size, at most, from the pixel it was drawn for: not so far that rotation could push the pixel out."""
@@ -27,13 +34,16 @@ class Batch:
     Parameters
     ----------
     images
-        ``(N, C, [Z,] Y, X)`` float32, normalised.
+        ``(N, C, [Z,] Y, X)`` float32, normalised. In 2.5-D ``C`` counts the neighbouring planes of the first channel, then those of the next.
     classes
         ``(N, [Z,] Y, X)`` uint8 class indices, 255 for unlabelled; every patch has a labelled pixel.
+    weights
+        ``(N, [Z,] Y, X)`` float32, how much each pixel counts; None where all count alike.
     """
 
     images: NDArray[np.float32]
     classes: NDArray[np.uint8]
+    weights: NDArray[np.float32] | None = None
 
 
 class BatchMaker:
@@ -42,16 +52,29 @@ class BatchMaker:
     Parameters
     ----------
     fields, sampler
-        Where patches come from.
+        Where patches come from. Images may be numpy, memory maps or zarr, of any shape and dtype: a patch reads the box it needs, and each plane
+        once as a whole for its mean and deviation.
+    normalisation
+        Of grey values.
+    augmentation
+        How patches are varied.
     patch
         ``(z, y, x)`` pixels; z is 1 in 2-D.
     count
         Patches in a batch.
+    seed
+        Of all randomness.
+    flat
+        Whether patches are single planes.
+    neighbours
+        2.5-D: planes on each side that become channels; only with ``flat``.
+    spacing_um
+        Spacing that patches are resampled to, see `_spacing.common_spacing`; empty takes every image as it is.
     """
 
     def __init__(
         self,
-        fields: tuple[Field, ...],
+        fields: Sequence[Field],
         sampler: PatchSampler,
         normalisation: Normalisation,
         augmentation: Augmentation,
@@ -60,72 +83,106 @@ class BatchMaker:
         count: int,
         seed: int,
         flat: bool,
+        neighbours: int = 0,
+        spacing_um: Spacing = (),
     ) -> None:
-        self._fields, self._sampler, self._augmentation = fields, sampler, augmentation
+        self._fields, self._sampler, self._augmentation = tuple(fields), sampler, augmentation
         self._patch, self._count, self._seed, self._flat = patch, count, seed, flat
-        self._scales: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._neighbours, self._spacing_um = neighbours if flat else 0, spacing_um
+        self._scales: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._normalisation = normalisation
+        self._effects = prepare(augmentation.effects, augmentation.intensity)
+        self._weighted = any(field.weights is not None for field in self._fields)
 
     def make(self, step: int) -> Batch:
         """Return the batch of a step."""
         parts = [self._one(np.random.default_rng((self._seed, step, number))) for number in range(self._count)]
-        images, classes = np.stack([image for image, _ in parts]), np.stack([marks for _, marks in parts])
-        return Batch(images[:, :, 0], classes[:, 0]) if self._flat else Batch(images, classes)
+        images, classes = np.stack([part.image for part in parts]), np.stack([part.classes for part in parts])
+        weights = np.stack([_weights_of(part) for part in parts]) if self._weighted else None
+        if not self._flat:
+            return Batch(images, classes, weights)
+        middle = self._neighbours
+        flat = images.reshape(len(images), -1, *images.shape[3:])
+        return Batch(flat, np.ascontiguousarray(classes[:, middle]), None if weights is None else np.ascontiguousarray(weights[:, middle]))
 
-    def _one(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        for attempt in range(_TRIES):
-            image, marks = self._patch_of(self._sampler.draw(rng), rng, self._augmentation if attempt + 1 < _TRIES else STILL, attempt + 1 < _TRIES)
-            if (marks != IGNORED).any():
+    def _one(self, rng: np.random.Generator) -> Patch:
+        for attempt in range(1, _TRIES + 1):
+            last = attempt == _TRIES
+            patch = self._patch_of(self._sampler.draw(rng), rng, STILL if last else self._augmentation, jitter=not last)
+            if (patch.classes != IGNORED).any():
                 break
-        return image, marks
+        return patch
 
-    def _patch_of(self, draw: Draw, rng: np.random.Generator, augmentation: Augmentation, jitter: bool) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def _patch_of(self, draw: Draw, rng: np.random.Generator, augmentation: Augmentation, *, jitter: bool) -> Patch:
         field = self._fields[draw.field]
-        depth, height, width = self._patch
-        shift = rng.uniform(-_JITTER, _JITTER, 3) * self._patch if jitter else np.zeros(3)
-        z, y, x = (_inside(draw.pixel[axis] + shift[axis], self._patch[axis], field.learn.shape[axis]) for axis in range(3))
-        first = max(draw.pixel[0] - depth + 1, min(draw.pixel[0], round(z - (depth - 1) / 2)))
-        image, marks = cut(field.image, field.learn, (first, y, x), depth, draw_map(rng, (height, width), augmentation))
-        mean, deviation = self._scale_of(draw.field)
-        planes = [min(max(first + place, 0), len(field.image) - 1) for place in range(depth)]
-        image -= mean[planes].T[:, :, None, None]
-        image /= deviation[planes].T[:, :, None, None]
+        zoom = zoom_of(field.spacing_um, self._spacing_um, flat=self._flat)
+        size = [max(1, round(n * factor)) for n, factor in zip(self._patch, zoom, strict=True)]
+        shift = rng.uniform(-_JITTER, _JITTER, 3) * size if jitter else np.zeros(3)
+        z, y, x = (_inside(draw.pixel[axis] + shift[axis], size[axis], field.learn.shape[axis]) for axis in range(3))
+        first = max(draw.pixel[0] - size[0] + 1, min(draw.pixel[0], round(z - (size[0] - 1) / 2)))
+        z_ratio = 0.0 if self._flat else z_ratio_of(field.spacing_um, self._spacing_um)
+        places = draw_map(rng, self._patch, augmentation, z_ratio=z_ratio, zoom=zoom)
+        if self._neighbours and field.around is not None:
+            image, offset = field.around, field.section
+        else:
+            image, offset = field.image, 0
+        depth = self._patch[0] + 2 * self._neighbours
+        centre = (first + (size[0] - 1) / 2, y, x)
+        patch = cut(image, field.learn, centre, depth, places, weights=field.weights, scale=self._scale(field, image, offset), offset=offset)
         if augmentation.flip_z and depth > 1 and rng.random() < 0.5:
-            image, marks = image[:, ::-1], marks[::-1]
-        return vary_intensity(np.ascontiguousarray(image), rng, augmentation.intensity), np.ascontiguousarray(marks)
+            patch.image, patch.classes = np.ascontiguousarray(patch.image[:, ::-1]), np.ascontiguousarray(patch.classes[::-1])
+            patch.weights = None if patch.weights is None else np.ascontiguousarray(patch.weights[::-1])
+        return vary(patch, rng, self._effects) if augmentation is not STILL else patch
 
-    def _scale_of(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean and deviation, ``(Z, C)`` each, of a field's planes; computed when it is first drawn."""
-        if number not in self._scales:
-            pairs = [self._normalisation.scale(np.asarray(plane)) for plane in self._fields[number].image]
-            self._scales[number] = np.stack([mean for mean, _ in pairs]), np.stack([deviation for _, deviation in pairs])
-        return self._scales[number]
+    def _scale(self, field: Field, image: NDArray[np.generic], offset: int) -> Scale:
+        """Mean and deviation of an image's planes, each computed when it is first needed."""
+
+        def scale(planes: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            pairs = []
+            for plane in planes:
+                key = (field.picture, field.first - offset + plane)
+                if key not in self._scales:
+                    self._scales[key] = self._normalisation.scale(np.asarray(image[plane]))
+                pairs.append(self._scales[key])
+            return np.stack([mean for mean, _ in pairs]), np.stack([deviation for _, deviation in pairs])
+
+        return scale
 
 
 class Prefetcher:
-    """Makes the next batch in a thread while the present one is used.
+    """Makes the next batches in threads while the present one is used.
 
     Parameters
     ----------
     maker
         Makes them.
+    threads
+        How many batches are made at a time, and ahead. One is enough beside a CPU, whose steps take ten times as long as their batches;
+        a GPU wants as many as there are cores to spare.
     """
 
-    def __init__(self, maker: BatchMaker) -> None:
-        self._maker = maker
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._ahead: tuple[int, Future[Batch]] | None = None
+    def __init__(self, maker: BatchMaker, threads: int = 1) -> None:
+        self._maker, self._threads = maker, max(1, threads)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
+        self._ahead: deque[tuple[int, Future[Batch]]] = deque()
 
     def take(self, step: int) -> Batch:
-        """Return the batch of a step and begin with the one after."""
-        ready = self._ahead is not None and self._ahead[0] == step
-        batch = self._ahead[1].result() if self._ahead is not None and ready else self._maker.make(step)
-        self._ahead = (step + 1, self._pool.submit(self._maker.make, step + 1))
-        return batch
+        """Return the batch of a step and begin with those after it."""
+        while self._ahead and self._ahead[0][0] != step:
+            self._ahead.popleft()[1].cancel()
+        mine = self._ahead.popleft()[1] if self._ahead else None
+        following = self._ahead[-1][0] + 1 if self._ahead else step + 1
+        for number in range(following, step + 1 + self._threads):
+            self._ahead.append((number, self._pool.submit(self._maker.make, number)))
+        return mine.result() if mine is not None else self._maker.make(step)
 
     def close(self) -> None:
-        """Wait for the thread to end."""
+        """Wait for the threads to end."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _weights_of(patch: Patch) -> NDArray[np.float32]:
+    return np.ones(patch.classes.shape, np.float32) if patch.weights is None else patch.weights
 
 
 def _inside(place: float, size: int, length: int) -> float:

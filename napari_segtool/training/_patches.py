@@ -1,4 +1,4 @@
-"""Which patch comes next: balanced over classes and fields, and never without a labelled pixel."""
+"""Which patch comes next: balanced over classes and images, and never without a labelled pixel."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class Draw:
 
 
 class PatchSampler:
-    """Draws labelled pixels: first a class, each as likely as any other, then a field that has it, then one of its pixels there.
+    """Draws labelled pixels: first a class, each as likely as any other, then an image that has it, then one of its fields, then a pixel there.
+
+    Labels are read twice, plane by plane; at most 4000 places of each class and field are kept.
 
     Parameters
     ----------
@@ -42,7 +44,12 @@ class PatchSampler:
     balance
         1 draws every class equally often, 0 as often as it has pixels; in between is a mixture.
     seed
-        Of the choice of at most 4000 places for each class and field.
+        Of the choice of places.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        ``(classes,)`` int64: labelled pixels of each class.
 
     Raises
     ------
@@ -54,16 +61,13 @@ class PatchSampler:
         rng = np.random.default_rng((seed, 3))
         self._shapes = [field.learn.shape for field in fields]
         self._places: list[dict[int, NDArray[np.int64]]] = [{} for _ in range(classes)]
+        self._images: list[dict[int, list[int]]] = [{} for _ in range(classes)]
         self.pixels = np.zeros(classes, np.int64)
         for number, field in enumerate(fields):
-            flat = field.learn.reshape(-1)
-            for index in range(classes):
-                places = np.flatnonzero(flat == index)
-                self.pixels[index] += len(places)
-                if len(places) > _MOST_PLACES:
-                    places = rng.choice(places, _MOST_PLACES, replace=False)
+            for index, places in enumerate(_places_of(field, classes, rng, self.pixels)):
                 if len(places):
                     self._places[index][number] = places
+                    self._images[index].setdefault(field.picture, []).append(number)
         if not self.pixels.any():
             raise PaintError("No pixel is left to learn from.", hint="Paint more strokes of each class.")
         present = (self.pixels > 0).astype(float)
@@ -72,9 +76,30 @@ class PatchSampler:
     def draw(self, rng: np.random.Generator) -> Draw:
         """Choose the next patch."""
         index = int(rng.choice(len(self._chance), p=self._chance))
-        numbers = sorted(self._places[index])
-        number = numbers[int(rng.integers(len(numbers)))]
+        images = self._images[index]
+        fields = images[sorted(images)[int(rng.integers(len(images)))]]
+        number = fields[int(rng.integers(len(fields)))]
         places = self._places[index][number]
-        place = int(places[int(rng.integers(len(places)))])
-        z, y, x = np.unravel_index(place, self._shapes[number])
+        z, y, x = np.unravel_index(int(places[int(rng.integers(len(places)))]), self._shapes[number])
         return Draw(number, (int(z), int(y), int(x)))
+
+
+def _places_of(field: Field, classes: int, rng: np.random.Generator, pixels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Places of each class in a field, all or 4000 of them by chance, as indices into its flat labels; adds their true numbers to ``pixels``."""
+    planes, height, width = field.learn.shape
+    counts = np.zeros((planes, classes), np.int64)
+    for z in range(planes):
+        counts[z] = np.bincount(np.asarray(field.learn[z]).ravel(), minlength=256)[:classes]
+    totals = counts.sum(axis=0)
+    pixels += totals
+    ranks = [np.sort(rng.choice(int(n), _MOST_PLACES, replace=False)) if n > _MOST_PLACES else np.arange(n) for n in totals]
+    before = np.cumsum(counts, axis=0) - counts
+    found: list[list[NDArray[np.int64]]] = [[] for _ in range(classes)]
+    for z in range(planes):
+        plane: NDArray[np.uint8] | None = None
+        for index in np.flatnonzero(counts[z]):
+            first, last = np.searchsorted(ranks[index], (before[z, index], before[z, index] + counts[z, index]))
+            if first < last:
+                plane = np.asarray(field.learn[z]).ravel() if plane is None else plane
+                found[index].append(z * height * width + np.flatnonzero(plane == index)[ranks[index][first:last] - before[z, index]])
+    return [np.concatenate(parts) if parts else np.empty(0, np.int64) for parts in found]
