@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from napari_segtool.methods._components import PART, components_steps, within
 
+_SIGN = np.uint32(1 << 31)
+
 
 @dataclass(frozen=True, eq=False)
 class Edges:
@@ -107,7 +109,7 @@ def basins_steps(
     for start in range(0, flow.size, size):  # in place: what was followed before shortens the rest
         part = flow[start : start + size]
         while True:
-            further = flow.take(part)
+            further = flow.take(part, mode="wrap")  # all are there; looking whether they are takes as long again
             if np.array_equal(further, part):
                 break
             part[...] = further
@@ -115,7 +117,7 @@ def basins_steps(
     labels = np.empty(heights.shape, np.uint32)
     filled = labels.reshape(-1)
     for start in range(0, flow.size, size):
-        filled[start : start + size] = number.take(bottoms.take(flow[start : start + size])) * inside.reshape(-1)[start : start + size]
+        filled[start : start + size] = number.take(bottoms.take(flow[start : start + size], mode="wrap")) * inside.reshape(-1)[start : start + size]
         yield 1.0
     where = places[first]
     heights_there = heights.reshape(-1)[where].astype(np.float64)
@@ -226,8 +228,18 @@ def passes_steps(surface: NDArray[np.float32], labels: NDArray[np.uint32], walls
 
 
 def _lowest(keys: NDArray[np.int64], heights: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return each key once, with the least height that goes with it."""
     if not keys.size:
         return keys, heights
+    if keys.max() < 2**32:  # key and height as one whole number: sorting those is much quicker than sorting by them
+        bits = heights.view(np.uint32)
+        falling = bits >= _SIGN  # of numbers below 0, the larger bits are the lower number
+        packed = keys.astype(np.uint64) << np.uint64(32) | np.where(falling, ~bits, bits | _SIGN)
+        packed.sort()
+        found = packed >> np.uint64(32)
+        first = np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1]]))
+        bits = packed[first].astype(np.uint32)
+        return found[first].astype(np.int64), np.where(bits < _SIGN, ~bits, bits ^ _SIGN).view(np.float32)
     order = np.argsort(keys)
     keys = keys[order]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))

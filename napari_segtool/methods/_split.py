@@ -144,14 +144,17 @@ def numbered_steps(labels: NDArray[np.uint32], parts: NDArray[np.uint32], smalle
     """
     rows = max(1, PART // max(1, labels[:1].size))
     count = int(parts.max(initial=0))
-    sizes, first = np.zeros(count + 1, np.int64), np.full(count + 1, labels.size, np.int64)
+    pixels, at = np.zeros(len(parts), np.int64), np.full(len(parts), labels.size, np.int64)  # of each basin: how many, and the first
     for start in range(0, len(labels), rows):
-        flat = parts[labels[start : start + rows]].reshape(-1)
-        sizes += np.bincount(flat, minlength=count + 1)
-        at = np.full(count + 1, labels.size, np.int64)
-        at[flat[::-1]] = np.arange(flat.size - 1, -1, -1) + start * labels[:1].size  # the last written stays, which is the first
-        np.minimum(first, at, out=first)
+        flat = labels[start : start + rows].reshape(-1)
+        pixels += np.bincount(flat, minlength=len(parts))
+        here = np.full(len(parts), labels.size, np.int64)
+        here[flat[::-1]] = np.arange(flat.size - 1, -1, -1) + start * labels[:1].size  # the last written stays, which is the first
+        np.minimum(at, here, out=at)
         yield 0.4 * min(1.0, (start + rows) / len(labels))
+    sizes = np.bincount(parts, pixels, count + 1)
+    first = np.full(count + 1, labels.size, np.int64)
+    np.minimum.at(first, parts, at)
     kept = sizes >= max(1, smallest)
     kept[0] = False
     order = np.argsort(first, kind="stable")

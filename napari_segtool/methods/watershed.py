@@ -30,7 +30,7 @@ from napari_segtool.preprocess._volumes import blocks_steps
 
 _TAIL = 0.001  # part of the pixels at either end that does not count for the range of grey values
 _SIDE = 0.25  # weights of Sobel's gradient
-_MEMO, _KEPT_PIXELS = "watershed of a plane", 1 << 22
+_MEMO, _MARKS_MEMO, _KEPT_PIXELS = "watershed of a plane", "markers of a plane", 1 << 22
 
 
 class WatershedParams(Params):
@@ -110,7 +110,7 @@ def watershed(stack: Stack, params: WatershedParams, given: Given) -> Steps[AnyR
             return with_lines(labels, float_plane(piece.grey).astype(np.float32)) if params.lines else labels
 
         return (yield from pieces_steps(stack, grey, from_distance, volume=params.volume))
-    span = _span((yield from stack_histogram_steps(stack, grey)))
+    span = _span((yield from stack_histogram_steps(stack, Grey.of(stack))))
 
     def work(piece: Piece) -> Fractions:
         return (yield from _flood_steps(piece, params, span, stack.memo))
@@ -138,10 +138,9 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[
         basins, edges = yield from within(_remembered_steps(surface, known, memo), 0.2, 0.5 if compact else 0.8)
     if compact:
         if marks is None:
-            deep = np.flatnonzero((yield from within(deep_enough_steps(basins, edges, params.depth), 0.5, 0.5)))
-            marks = np.zeros(surface.shape, np.uint32)
-            marks.reshape(-1)[basins.place[deep]] = np.arange(1, deep.size + 1)
-        away = yield from within(distance_steps(marks == 0, piece.size), 0.5, 0.6)
+            marks, away = yield from within(_remembered_marks_steps(basins, edges, params.depth, piece.size, memo), 0.5, 0.6)
+        else:
+            away = yield from within(distance_steps(marks == 0, piece.size), 0.5, 0.6)
         surface = surface + np.float32(params.compactness) * away
     if marks is None:
         parts = yield from within(overflowed_steps(basins, edges, params.depth), 0.8, 0.85)
@@ -155,7 +154,8 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[
     if params.markers == "paint":
         labels = yield from within(narrowed_steps(parts[basins.labels]), 0.85, 1.0)
     else:
-        labels = yield from within(numbered_steps(basins.labels, parts, smallest=1), 0.85, 1.0)
+        own = basins.labels.copy() if _is_kept(basins, memo) else basins.labels  # they are numbered in place
+        labels = yield from within(numbered_steps(own, parts, smallest=1), 0.85, 1.0)
     return with_lines(labels, surface) if params.lines else labels
 
 
@@ -170,6 +170,27 @@ def _remembered_steps(surface: NDArray[np.float32], known: NDArray[np.bool_], me
     if surface.ndim == 2 and surface.size <= _KEPT_PIXELS:
         memo[_MEMO] = (surface, known, basins, edges)
     return basins, edges
+
+
+def _is_kept(basins: Basins, memo: dict[str, Any]) -> bool:
+    return _MEMO in memo and memo[_MEMO][2] is basins
+
+
+def _remembered_marks_steps(
+    basins: Basins, edges: Edges, depth: float, size: tuple[float, ...], memo: dict[str, Any]
+) -> Generator[float, None, tuple[NDArray[Any], NDArray[np.float32]]]:
+    """Return the numbered minima that are deep enough, and how far every pixel is from one; those of the last plane are kept, as its basins are."""
+    kept = memo.get(_MARKS_MEMO)
+    if kept is not None and kept[0] is basins and kept[1] == depth:
+        yield 1.0
+        return kept[2], kept[3]
+    deep = np.flatnonzero((yield from within(deep_enough_steps(basins, edges, depth), 0.0, 0.2)))
+    marks = np.zeros(basins.labels.shape, np.uint32)
+    marks.reshape(-1)[basins.place[deep]] = np.arange(1, deep.size + 1)
+    away = yield from within(distance_steps(marks == 0, size), 0.2, 1.0)
+    if _is_kept(basins, memo):
+        memo[_MARKS_MEMO] = (basins, depth, marks, away)
+    return marks, away
 
 
 def _surface_steps(piece: Piece, kind: str, span: float) -> Fractions:

@@ -72,6 +72,39 @@ def test_a_preview_of_one_plane_is_that_plane_of_the_whole(entry, name):
         assert np.array_equal(alone, shown.T if stack.label_axes.index("Y") > stack.label_axes.index("X") else shown)
 
 
+def test_a_preview_is_the_same_whatever_was_tried_before_on_the_stack(entry):
+    data = np.clip(scene((48, 64)) + np.random.default_rng(5).normal(0, 40, (48, 64)), 0, 255).astype(np.uint8)  # hills and valleys everywhere
+    given = given_for(entry, Stack(data, "YX"))
+    settings = {name: value for name, value in settings_for(entry, Stack(data, "YX")).items() if name not in given.names()}
+
+    def shown(stack: Stack, **params) -> np.ndarray | str:
+        try:
+            rule = drain(segment_rule_steps(stack, entry.name, given=given, **{**settings, **params}))
+        except SegtoolError as error:
+            return error.message
+        return np.array(rule if isinstance(rule, np.ndarray) else apply_rule(rule, stack, ()))  # a copy, as of a layer
+
+    tried = Stack(data, "YX")
+    first = shown(tried)
+    for field in describe(entry.params):
+        if field.kind in ("int", "float", "choice", "bool"):
+            other = {field.name: another(field)}
+            assert np.array_equal(shown(tried, **other), shown(Stack(data, "YX"), **other)), f"{other} after others"
+            assert np.array_equal(shown(tried), first), f"the usual settings after {other}"
+
+
+def another(field) -> object:
+    """A value of a setting that is not its default."""
+    if field.kind == "bool":
+        return not field.default
+    if field.kind == "choice":
+        return next(choice for choice in field.choices if choice != field.default)
+    low = field.minimum if field.minimum is not None else field.default - 2
+    high = field.maximum if field.maximum is not None else field.default + 2
+    value = field.default + min(1.0, high - field.default) if field.default < high else max(low, field.default - 1)
+    return int(value) if field.kind == "int" else float(value)
+
+
 @pytest.mark.parametrize(("one", "other"), [("u1", ">u2"), ("u1", "float32"), ("u2", ">u2"), ("float32", ">f4")])
 def test_the_number_format_makes_no_difference(entry, one, other):
     # whole grey values on an even grid, so that every type holds the same picture
