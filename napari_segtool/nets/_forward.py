@@ -7,7 +7,7 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from napari_segtool.core.errors import DeviceError, ParameterError
 from napari_segtool.nets._fuse import fold_batchnorm, fuse_activations
 from napari_segtool.nets._precision import bfloat16_pays
 from napari_segtool.nets._reach import input_channels, network_multiple, receptive_halo, spatial_dimensions
+from napari_segtool.nets._tiling import Box
 
 __all__ = ["Forward", "flushed_denormals", "out_of_memory", "receptive_halo", "resolve_device"]
 
@@ -115,6 +116,8 @@ class Forward:
         The folded copy, in evaluation mode, without gradients for its weights. Modules keep their names.
     multiple, halo : tuple of int
         Total stride, and reach of the logits beyond a tile, in pixels along each spatial axis.
+    border_px : int
+        What a network without padding takes off each side of what it is shown; 0 for all others.
     seconds_per_px : float
         Measured time of a forward pass for one pixel.
     """
@@ -127,6 +130,7 @@ class Forward:
         self.device = resolve_device(device)
         self.channels, self.spatial = input_channels(network), spatial_dimensions(network)
         self.multiple = network_multiple(network)
+        self.border_px = int(getattr(network, "border_px", 0))
         # Statistics of one pixel are refused by instance normalisation.
         self._least = 2 if any(isinstance(module, nn.modules.instancenorm._InstanceNorm) for module in network.modules()) else 1
         self._halo: tuple[int, ...] | None = None
@@ -170,22 +174,43 @@ class Forward:
         """The same as `logits`, but gradients flow from the logits to ``batch`` where that requires them, and hooks on `network` are called."""
         return self._run(self.network, batch)
 
+    def prepared(self, batch: Tensor, inner: Box) -> tuple[Tensor, Box]:
+        """Return what must be shown to decide a part of each picture of a batch, and where the part lies in the logits of that.
+
+        A network without padding is shown the part and its border, mirrored where the pictures end, and decides nothing else;
+        any other the whole pictures, grown to multiples of the total stride.
+        """
+        moved = batch.to(self.device)
+        if not self.border_px:
+            return self.padded(moved), inner
+        return self.network.with_border(moved, inner), tuple(slice(0, part.stop - part.start) for part in inner)  # type: ignore[operator]
+
+    def decided(self, shown: Tensor) -> Tensor:
+        """Return the logits of what `prepared` made, or of its mirror image."""
+        with torch.inference_mode(), flushed_denormals():
+            return self._apply(self._quick.valid if self.border_px else self._quick, shown).float()  # type: ignore[arg-type]
+
     def _run(self, network: nn.Module, batch: Tensor) -> Tensor:
-        size = batch.shape[2:]
-        moved = self.padded(batch.to(self.device)).contiguous(memory_format=self._layout)
-        logits: Tensor
-        if self.precision == "float32":
-            logits = network(moved)
-        elif self.device.type == "cpu":  # whole network in bfloat16: half the time of autocast, which converts at each layer
-            logits = network(moved.bfloat16())
-        else:
-            with torch.autocast(self.device.type, torch.bfloat16):
-                logits = network(moved)
-        crop: tuple[slice, ...] = (slice(None), slice(None), *(slice(n) for n in size))
+        logits = self._apply(network, self.padded(batch.to(self.device)))
+        crop: tuple[slice, ...] = (slice(None), slice(None), *(slice(n) for n in batch.shape[2:]))
         return logits[crop].float()
 
+    def _apply(self, network: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+        batch = batch.contiguous(memory_format=self._layout)
+        if self.precision == "float32":
+            return network(batch)
+        if self.device.type == "cpu":  # whole network in bfloat16: half the time of autocast, which converts at each layer
+            return network(batch.bfloat16())
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return network(batch)
+
     def padded(self, batch: Tensor) -> Tensor:
-        """Return a batch grown at the far ends to multiples of the total stride, by repeating its border."""
+        """Return a batch grown at the far ends to multiples of the total stride, by repeating its border.
+
+        A network that mirrors the border itself is shown the batch as it is.
+        """
+        if self.border_px:
+            return batch
         missing = [max(self._least * m, -(-n // m) * m) - n for n, m in zip(batch.shape[2:], self.multiple, strict=True)]
         return F.pad(batch, [amount for n in reversed(missing) for amount in (0, n)], mode="replicate") if any(missing) else batch
 
@@ -214,6 +239,17 @@ class Forward:
         exact.precision = "float32"
         return exact
 
+    def altered(self, change: Callable[[nn.Module], object]) -> Forward:
+        """Return a float32 twin with a network of its own, changed by ``change``; it computes nothing in place and takes the same tiles."""
+        twin = copy.copy(self.in_float32())
+        twin.network = copy.deepcopy(twin.network)
+        for module in twin.network.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False
+        change(twin.network)
+        twin._quick, twin._full = twin.network, (twin.network, twin.network)
+        return twin
+
     def free_cache(self) -> None:
         """Give memory that torch holds in reserve back to the device."""
         if self.device.type == "cuda":
@@ -223,7 +259,7 @@ class Forward:
         """Choose the number format, and measure speed and memory, on a small batch of noise."""
         sides = [max(2 * n, 128 if self.spatial == 2 else 32) // n * n for n in self.multiple]
         batch = torch.randn(1, self.channels, *sides, generator=torch.Generator().manual_seed(0))
-        pixels = math.prod(sides)
+        pixels = math.prod(n + 2 * self.border_px for n in sides)  # a tile's halo is this border: it costs as much as what it surrounds
         with _counted(self.network) as count:
             reference = self.logits(batch)
         self._floats_per_px, self._products_per_px = count.floats / pixels, count.products / pixels
