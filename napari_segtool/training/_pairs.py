@@ -38,12 +38,15 @@ class Pair:
         Letters of the axes planes are counted along, the slice axis last ("TZ").
     name
         For messages.
+    weights
+        Array of the same axes as ``labels``: how much each pixel counts; None where all count alike (see `training._pixel_weights`).
     """
 
     stack: Stack
     labels: Any
     order: str
     name: str
+    weights: Any = None
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -186,6 +189,8 @@ class Stored:
         As `Pair`.
     sha, labels_sha
         `data_sha` of image and labels as they were given.
+    weights, weights_sha
+        The same for the pixels' weights, ``(P, Y, X)`` float32; empty where all pixels count alike.
     """
 
     image: str
@@ -198,6 +203,8 @@ class Stored:
     counts: tuple[int, ...]
     sha: str
     labels_sha: str
+    weights: str = ""
+    weights_sha: str = ""
 
 
 def store_pair(pair: Pair, values: Sequence[int], labels_are: LabelsAre, folder: Path, number: int) -> tuple[Stored, str]:
@@ -233,8 +240,8 @@ def store_pair(pair: Pair, values: Sequence[int], labels_are: LabelsAre, folder:
     table = np.asarray(values)
     low, high, holes = np.inf, -np.inf, 0
     with (folder / record.image).open("wb") as image_file, (folder / record.labels).open("wb") as label_file:
-        _header(image_file, (planes, channels, height, width), dtype)
-        _header(label_file, (planes, height, width), np.dtype(np.uint8))
+        write_header(image_file, (planes, channels, height, width), dtype)
+        write_header(label_file, (planes, height, width), np.dtype(np.uint8))
         for plane, marks in pair.planes():
             index = np.searchsorted(table, marks).clip(max=len(table) - 1).astype(np.uint8)
             if labels_are == "paint":
@@ -272,8 +279,8 @@ def _mend(plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     return plane, gaps.any(axis=0)
 
 
-def _header(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Written as a stream: a memory map on a full disk would kill the process instead of raising."""
+def write_header(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Write the head of an ``.npy`` file whose data follow as a stream: a memory map on a full disk would kill the process instead of raising."""
     np.lib.format.write_array_header_1_0(file, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
 
 
@@ -289,7 +296,7 @@ def same_channels(pairs: Sequence[Pair]) -> int:
     return counts[0]
 
 
-def named(pairs: Sequence[tuple[Stack, Any]], names: Sequence[str]) -> list[tuple[Stack, Any, str]]:
-    """Give every pair a name: the caller's, else the stack's, else its number."""
+def named(pairs: Sequence[tuple[Any, ...]], names: Sequence[str]) -> list[tuple[Stack, Any, str]]:
+    """Give every pair a name: the caller's, else the stack's, else its number. What stands after image and labels is left out."""
     given = list(names) + [""] * len(pairs)
-    return [(replace(stack, memo={}), labels, given[i] or stack.name or f"image {i + 1}") for i, (stack, labels) in enumerate(pairs)]
+    return [(replace(pair[0], memo={}), pair[1], given[i] or pair[0].name or f"image {i + 1}") for i, pair in enumerate(pairs)]

@@ -33,6 +33,7 @@ from napari_segtool.training._pairs import (
     same_channels,
     store_pair,
 )
+from napari_segtool.training._pixel_weights import check_mass, store_weights, weigh_pairs
 
 FORMAT = 1
 DEFAULT_MINUTES = 10.0
@@ -187,7 +188,7 @@ class Run:
 
 def create_run(
     folder: str | Path,
-    pairs: Sequence[tuple[Stack, Labels | Paint | Any]],
+    pairs: Sequence[tuple[Stack, Labels | Paint | Any] | tuple[Stack, Labels | Paint | Any, Any]],
     learner: str,
     params: Params,
     *,
@@ -208,7 +209,8 @@ def create_run(
     folder
         New or empty.
     pairs
-        Images with their labels. Axes, shapes and bit depths may differ from pair to pair, the number of channels may not.
+        Images with their labels. Axes, shapes and bit depths may differ from pair to pair, the number of channels may not. A third element weighs the pixels,
+        by where their labels come from or how sure they are: real numbers of the labels' shape; 2 counts twice, 0 not at all, None (or none) is 1 everywhere.
     learner, params
         Entry of `LEARNERS` and its parameters.
     labels_are
@@ -242,10 +244,11 @@ def create_run(
         raise ParameterError(f"labels_are = {labels_are!r} is not known.", hint='Say "mask" (every pixel is labelled) or "paint" (0 is not labelled).')
     if minutes < 0 or steps < 0 or threads < 0:
         raise ParameterError(f"A budget cannot be negative: minutes {minutes}, steps {steps}, threads {threads}.")
-    checked = [check_pair(stack, labels, name) for stack, labels, name in named(pairs, names)]
+    checked = weigh_pairs(pairs, [check_pair(stack, labels, name) for stack, labels, name in named(pairs, names)])
     channels = same_channels(checked)
     census = count_values(checked)
     values = find_classes(census, labels_are)
+    check_mass(checked, values)
     if class_names and len(class_names) != len(values):
         raise ParameterError(f"There are {len(values)} classes {values}, but {len(class_names)} class names.", hint="Give one name for each class.")
     if labels_are == "paint":
@@ -264,7 +267,7 @@ def create_run(
         stored = []
         for number, pair in enumerate(checked):
             record, remark = store_pair(pair, values, labels_are, folder / "data", number)
-            stored.append(record)
+            stored.append(store_weights(pair, record, folder / "data", number))
             remarks.append(remark)
         write_atomically(folder / "data" / "index.json", as_json({"pairs": [asdict(record) for record in stored]}))
         if start is not None:
@@ -333,9 +336,9 @@ def with_budget(run: Run, *, minutes: float = 0, steps: int = 0, threads: int = 
     return replace(run, config=config)
 
 
-def _names_of(pairs: Sequence[tuple[Stack, Any]], numbers: Sequence[int]) -> tuple[str, ...]:
+def _names_of(pairs: Sequence[tuple[Any, ...]], numbers: Sequence[int]) -> tuple[str, ...]:
     """Class names that the labels themselves carry, if they name every class; those of `Paint` start at class 1."""
-    for _, marks in pairs:
+    for _, marks, *_ in pairs:
         if isinstance(marks, Labels | Paint) and marks.class_names:
             first = 1 if isinstance(marks, Paint) else 0
             known = dict(enumerate(marks.class_names, start=first))
@@ -362,5 +365,5 @@ def _recipe(config: Mapping[str, Any], stored: Sequence[Stored]) -> Step:
     import hashlib
 
     facts = {key: config[key] for key in ("labels_are", "minutes", "steps")}
-    inputs = hashlib.sha256("|".join(f"{record.sha} {record.labels_sha}" for record in stored).encode()).hexdigest()[:16]
+    inputs = hashlib.sha256("|".join(f"{record.sha} {record.labels_sha} {record.weights_sha}".rstrip() for record in stored).encode()).hexdigest()[:16]
     return Step(f"train:{config['learner']}", {**config["params"], **facts}, str(config["versions"]["napari-segtool"]), inputs, int(config["seed"]))
