@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 
 from napari_segtool.core.errors import PaintError
+from napari_segtool.nets._neighbours import neighbour_slices
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.training._augment import Augmentation
 from napari_segtool.training._holdout import Field
 from napari_segtool.training._loader import BatchMaker, Prefetcher
 from napari_segtool.training._patches import PatchSampler
+from napari_segtool.training._spacing import common_spacing
 
 
 def field(marks: np.ndarray, number: int = 0) -> Field:
@@ -28,8 +35,8 @@ def sparse_field(seed: int = 0) -> Field:
 
 def maker(fields: tuple[Field, ...], patch: tuple[int, int, int] = (1, 64, 64), **more: object) -> BatchMaker:
     settings = {"augmentation": Augmentation(), "count": 4, "seed": 0, "flat": True, **more}
-    augmentation = settings.pop("augmentation")
-    return BatchMaker(fields, PatchSampler(fields, 2, balance=1.0, seed=0), Normalisation(), augmentation, patch=patch, **settings)  # type: ignore[arg-type]
+    augmentation, normalisation = settings.pop("augmentation"), settings.pop("normalisation", Normalisation())
+    return BatchMaker(fields, PatchSampler(fields, 2, balance=1.0, seed=0), normalisation, augmentation, patch=patch, **settings)  # type: ignore[arg-type]
 
 
 def test_classes_and_fields_come_up_equally_often() -> None:
@@ -116,3 +123,120 @@ def test_patches_are_normalised_by_their_whole_plane() -> None:
 def test_nothing_to_learn_from_is_refused() -> None:
     with pytest.raises(PaintError):
         PatchSampler((field(np.full((1, 8, 8), 255, np.uint8)),), 2, balance=1.0, seed=0)
+
+
+def test_images_come_up_equally_often_whatever_the_number_of_their_planes() -> None:
+    many = [replace(sparse_field(seed), picture=0, first=seed) for seed in range(9)]
+    fields = (*many, replace(sparse_field(0), picture=1))
+    sampler, rng = PatchSampler(fields, 2, balance=1.0, seed=0), np.random.default_rng(0)
+    draws = [sampler.draw(rng).field for _ in range(1000)]
+    assert 430 < sum(number == 9 for number in draws) < 570
+    assert set(draws) == set(range(10))
+
+
+def test_of_many_pixels_a_fair_choice_is_kept_and_all_are_counted() -> None:
+    marks = np.zeros((6, 100, 100), np.uint8)
+    marks[3:, :50] = 1
+    sampler, rng = PatchSampler((field(marks),), 3, balance=1.0, seed=0), np.random.default_rng(0)
+    assert sampler.pixels.tolist() == [45000, 15000, 0]
+    draws = [sampler.draw(rng).pixel for _ in range(3000)]
+    assert all(marks[pixel] in (0, 1) for pixel in draws)
+    ones = np.array([pixel for pixel in draws if marks[pixel] == 1])
+    assert 1350 < len(ones) < 1650
+    assert np.allclose(np.bincount(ones[:, 0], minlength=6)[3:] / len(ones), 1 / 3, atol=0.05)
+
+
+def test_weights_come_with_the_patches_and_images_without_them_count_fully() -> None:
+    marks = np.random.default_rng(0).integers(0, 2, (1, 90, 90)).astype(np.uint8)
+    weighted = replace(field(marks), weights=np.full(marks.shape, 2.5, np.float32))
+    batch = maker((weighted,)).make(0)
+    assert batch.weights is not None
+    assert batch.weights.shape == batch.classes.shape
+    assert set(np.unique(batch.weights[batch.classes != 255])) == {np.float32(2.5)}
+    mixed = maker((weighted, replace(field(marks, 1), picture=1)), count=24).make(0)
+    assert mixed.weights is not None
+    assert set(np.unique(mixed.weights[mixed.classes != 255])) == {np.float32(1), np.float32(2.5)}
+    assert maker((field(marks),)).make(0).weights is None
+
+
+@pytest.mark.parametrize("section", [0, 3, 6])
+def test_neighbouring_sections_are_channels_mirrored_at_the_ends(section: int) -> None:
+    rng = np.random.default_rng(0)
+    volume = rng.integers(0, 255, (7, 2, 80, 80)).astype(np.uint8)
+    marks = rng.integers(0, 2, (1, 80, 80)).astype(np.uint8)
+    one = Field(0, section, volume[section : section + 1], marks, around=volume, section=section)
+    still = Augmentation(False, False, False, 0.0, 0.0, 0.0, 0.0)
+    batch = maker((one,), patch=(1, 32, 32), augmentation=still, neighbours=2).make(0)
+    assert batch.images.shape == (4, 10, 32, 32)
+    assert batch.classes.shape == (4, 32, 32)
+    planes = [Normalisation().apply(volume[z])[c] for c in range(2) for z in neighbour_slices(section, 2, 7)]
+    for image, classes in zip(batch.images, batch.classes, strict=True):
+        y, x = (int(n) for n in np.argwhere((sliding_window_view(marks[0], (32, 32)) == classes).all(axis=(2, 3)))[0])
+        assert np.allclose(image, [plane[y : y + 32, x : x + 32] for plane in planes], atol=1e-4)
+
+
+def test_a_picture_without_neighbours_is_shown_as_its_own_neighbour() -> None:
+    batch = maker((sparse_field(),), neighbours=1).make(0)
+    assert batch.images.shape == (4, 3, 64, 64)
+    assert np.abs(batch.images[:, 0] - batch.images[:, 2]).max() < 2  # but for noise that is drawn for each
+
+
+def test_images_of_another_spacing_are_resampled_to_the_one_most_have() -> None:
+    y, x = np.mgrid[:128, :128]
+    coarse = (((y // 8) + (x // 8)) % 2).astype(np.uint8)
+    fine = coarse.repeat(2, 0).repeat(2, 1)
+    fields = [
+        Field(number, 0, (200 * marks + 20)[None, None].astype(np.uint8), marks[None], spacing_um=spacing)
+        for number, (marks, spacing) in enumerate([(fine, (1, 0.5, 0.5)), (coarse, (1, 1, 1)), (coarse, (1, 1, 1))])
+    ]
+    assert common_spacing(fields) == (1, 1, 1)
+    still = Augmentation(False, False, False, 0.0, 0.0, 0.0, 0.0)
+    batch = maker((fields[0],), augmentation=still, spacing_um=common_spacing(fields), count=8).make(0)
+    for image, classes in zip(batch.images, batch.classes, strict=True):
+        row = image[0, int(image[0].std(axis=1).argmax())]
+        edges = np.flatnonzero(np.diff((row > 0).astype(int)))
+        assert len(edges) >= 6
+        assert abs(np.diff(edges).mean() - 8) < 0.4  # an edge that falls on a pixel may go either way
+        assert ((image[0] > 0) == classes).mean() > 0.97
+    assert common_spacing([*fields, replace(fields[0], picture=3, spacing_um=())]) == ()
+
+
+def test_an_isotropic_volume_is_bent_along_z_too_and_a_coarse_one_is_not() -> None:
+    marks = np.zeros((24, 64, 64), np.uint8)
+    depth = (np.arange(24) * 10).astype(np.uint8)[:, None, None, None] * np.ones((1, 1, 64, 64), np.uint8)
+    bent = Augmentation(False, False, False, 0.0, 0.0, 4.0, 0.0)
+    for spacing, varies in (((0.005, 0.005, 0.005), True), ((0.05, 0.005, 0.005), False)):
+        one = Field(0, 0, depth, marks, spacing_um=spacing)
+        as_it_is = Normalisation("fixed", (0.0,), (1.0,))
+        images = maker((one,), patch=(8, 48, 48), augmentation=bent, flat=False, normalisation=as_it_is).make(0).images
+        assert (np.ptp(images, axis=(-1, -2)).max() > 0) == varies
+
+
+@pytest.mark.parametrize("kind", ["memory map", "zarr", "float64", "uint16"])
+def test_patches_from_disk_and_of_any_depth_are_those_from_memory(kind: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 255, (10, 2, 70, 90)).astype(np.uint8)
+    marks = rng.integers(0, 2, (10, 70, 90)).astype(np.uint8)
+    plain = maker((Field(0, 0, data, marks),), patch=(4, 32, 32), flat=False).make(1)
+    other: Any = data
+    if kind == "memory map":
+        np.save(tmp_path / "a.npy", data)
+        other = np.load(tmp_path / "a.npy", mmap_mode="r")
+    elif kind == "zarr":
+        zarr = pytest.importorskip("zarr")
+        other = zarr.create_array(store=str(tmp_path / "a.zarr"), data=data, chunks=(4, 1, 32, 32))
+    else:
+        other = data.astype(kind) * 7 + 100
+    batch = maker((Field(0, 0, other, marks),), patch=(4, 32, 32), flat=False).make(1)
+    assert np.allclose(batch.images, plain.images, atol=1e-3)
+    assert (batch.classes == plain.classes).all()
+
+
+def test_several_threads_make_the_same_batches_in_order() -> None:
+    fields = (sparse_field(),)
+    ahead, here = Prefetcher(maker(fields), threads=3), maker(fields)
+    try:
+        for step in (0, 1, 2, 3, 8, 9, 5):
+            assert (ahead.take(step).images == here.make(step).images).all()
+    finally:
+        ahead.close()
