@@ -122,14 +122,14 @@ class Registry:
 
 
 def plain(name: str) -> str:
-    """Return a name without case, dashes and underscores, for telling whether two mean the same.
+    """Return a name without case, dashes and underscores, for telling whether two mean the same; a plus is part of a name.
 
     Examples
     --------
     >>> plain("Region_growing") == plain("region-growing")
     True
     """
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+    return "".join(letter for letter in name.casefold() if letter.isalnum() or letter == "+")
 
 
 METHODS = Registry("method", "napari_segtool.methods", "napari_segtool.objects")

@@ -15,16 +15,21 @@ from napari_segtool.nets._forward import Forward, flushed_denormals
 _SILENT = (nn.Identity, nn.ModuleList, nn.Dropout, nn.Dropout2d, nn.Dropout3d)
 
 
-def named_layers(forward: Forward) -> dict[str, tuple[int, ...]]:
+def named_layers(forward: Forward, *, inside: bool = False) -> dict[str, tuple[int, ...]]:
     """Return the blocks that make feature maps, by name, in the order they work.
+
+    Parameters
+    ----------
+    inside
+        Name the single layers inside blocks too, such as the convolutions ``bottom.0`` and ``bottom.3``.
 
     Returns
     -------
     dict
-        For each block how many input pixels one of its own spans along each spatial axis. Single layers inside a block
-        are left out; so is what makes the logits themselves.
+        For each block how many input pixels one of its own spans along each spatial axis. What makes the logits themselves
+        is left out.
     """
-    names = {module: name for name, module in forward.network.named_modules() if name and _is_block(forward.network, name)}
+    names = {module: name for name, module in forward.network.named_modules() if name and _makes_maps(forward.network, name, inside)}
     sides = [2 * n if n > 1 else 8 for n in forward.multiple]
     found: dict[str, tuple[int, ...]] = {}
 
@@ -51,12 +56,22 @@ def deepest_layer(layers: dict[str, tuple[int, ...]]) -> str:
     return [name for name, scale in layers.items() if math.prod(scale) == coarsest][-1]
 
 
-def find_layer(network: nn.Module, name: str, known: dict[str, tuple[int, ...]]) -> nn.Module:
-    """Return a module by name, or raise `ParameterError` that lists the blocks."""
-    modules: dict[str, nn.Module] = dict(network.named_modules())
+def find_layer(forward: Forward, name: str) -> tuple[nn.Module, tuple[int, ...]]:
+    """Return a block, or a single layer inside one, and how many input pixels one of its own spans; "auto" is the deepest block.
+
+    Raises
+    ------
+    ParameterError
+        If there is none of that name; it lists the blocks.
+    """
+    blocks = named_layers(forward)
+    name = deepest_layer(blocks) if name == "auto" else name
+    known = blocks if name in blocks else named_layers(forward, inside=True)
     if name not in known:
-        raise ParameterError(f"The network has no layer {name!r} to look at.", hint=f"Choose auto or one of: {', '.join(known)}.")
-    return modules[name]
+        raise ParameterError(
+            f"The network has no layer {name!r} to look at.", hint=f"Choose auto or one of: {', '.join(blocks)}; or a layer inside, as bottom.0."
+        )
+    return forward.network.get_submodule(name), known[name]
 
 
 @contextlib.contextmanager
@@ -75,7 +90,7 @@ def output_of(module: nn.Module) -> Iterator[Callable[[], Tensor]]:
         hook.remove()
 
 
-def _is_block(network: nn.Module, name: str) -> bool:
+def _makes_maps(network: nn.Module, name: str, inside: bool) -> bool:
     module = network.get_submodule(name)
     parent = network.get_submodule(name.rpartition(".")[0])
-    return not isinstance(module, _SILENT) and "Pool" not in type(module).__name__ and (parent is network or isinstance(parent, nn.ModuleList))
+    return not isinstance(module, _SILENT) and "Pool" not in type(module).__name__ and (inside or parent is network or isinstance(parent, nn.ModuleList))

@@ -124,7 +124,7 @@ class Question:
         """Names of the network's blocks in the order they work, with the pixels of the input one of theirs stands for."""
         return named_layers(self.model.forward)
 
-    def parts(self, *, whole: bool = False) -> Iterator[Part]:
+    def tiles(self, *, whole: bool = False) -> tuple[Tile, ...]:
         """Cut the scene into pieces that fit the memory; scores and gradients of all of them add up to the plane's.
 
         Parameters
@@ -134,11 +134,16 @@ class Question:
             gradients are zero beyond.
         """
         forward, shape = self.model.forward, self._scenes.shape
-        tiles: tuple[Tile, ...] = () if whole or self.asked.box is None else (tile_around(self.asked.box, shape, self.model.halo, forward.multiple),)
-        if not tiles or (self.point is None and math.prod(tiles[0].outer_shape) > self._largest_px):
-            halo, size = self.model.tile_size(shape, largest_px=self._largest_px)
-            tiles = plan_tiles(shape, size, halo, forward.multiple, self._covered(whole))
-        for tile in tiles:
+        if self.asked.box is not None and not whole:
+            tile = tile_around(self.asked.box, shape, self.model.halo, forward.multiple)
+            if self.point is not None or math.prod(tile.outer_shape) <= self._largest_px:
+                return (tile,)
+        halo, size = self.model.tile_size(shape, largest_px=self._largest_px)
+        return plan_tiles(shape, size, halo, forward.multiple, self._covered(whole))
+
+    def parts(self, *, whole: bool = False) -> Iterator[Part]:
+        """Read the scene piece by piece, as `tiles` cuts it."""
+        for tile in self.tiles(whole=whole):
             yield Part(self.asked, tile, self.pixels(tile.outer))
 
     def pixels(self, box: Box) -> Tensor:
@@ -188,22 +193,23 @@ class Question:
         if change is not None:
             yield from self._decide_steps()
         total = torch.zeros(self.model.forward.channels, *self.shape, device=self.model.forward.device)
+        passes = 2 * len(weights)
         while True:
-            for done, part in enumerate(self.parts()):
+            everything = passes * len(self.tiles())
+            for number, part in enumerate(self.parts()):
                 at_once = max(1, min(len(weights), self._largest_px // math.prod(part.tile.outer_shape)))
                 for first in range(0, len(weights), at_once):
-                    counts = weights[first : first + at_once]
+                    counts, done = weights[first : first + at_once], number * passes + 2 * first
                     shown = part.pixels if change is None else torch.cat([change(part, first + i) for i in range(len(counts))])
                     pixels = shown.detach().requires_grad_()
                     with rule():
                         logits = self.logits(pixels)
-                    yield Progress(done * len(weights) + first, 0, "gradient")
+                    yield Progress(done + len(counts), everything, "gradient")
                     if not part.mask(logits).any():
                         break
-                    factors = torch.tensor(counts, device=logits.device)
-                    slope = self.gradient(part.score(logits) * factors, pixels).sum(0)
-                    self.add(total, part.tile, slope)
-                    yield Progress(done * len(weights) + first + len(counts), 0, "gradient")
+                    slope = self.gradient(part.score(logits) * torch.tensor(counts, device=logits.device), pixels)
+                    self.add(total, part.tile, slope.sum(0))
+                    yield Progress(done + 2 * len(counts), everything, "gradient")
             if not self.ask_everywhere():
                 return total
 
@@ -239,6 +245,16 @@ class Question:
             there.append(slice(start, stop))
             here.append(slice(start - outer.start // step, stop - outer.start // step))
         picture[(slice(None), *there)] = maps[(0, slice(None), *depth, *here)].float()
+
+    def add_on_grid(self, picture: Tensor, tile: Tile, maps: Tensor, scale: tuple[int, ...]) -> None:
+        """Add what belongs to a layer's maps for a part, ``(1, F, [z,] y, x)``, of all the pixels it shows, to a `grid`."""
+        if self._depth:
+            if not tile.outer[0].start <= self._depth[0] < tile.outer[0].stop:
+                return
+            maps = maps[:, :, (self._depth[0] - tile.outer[0].start) // scale[0]]
+        rows, columns = (axis.start // step for axis, step in zip(tile.outer[-2:], scale[-2:], strict=True))
+        place = picture[:, rows : rows + maps.shape[-2], columns : columns + maps.shape[-1]]
+        place += maps[0, :, : place.shape[1], : place.shape[2]]
 
     def ask_everywhere(self) -> bool:
         """After a walk over the parts: if no pixel was given the class, ask about all pixels; True if the walk must be repeated."""

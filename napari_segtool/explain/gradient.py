@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.core.params import Params, param
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import EXPLAINERS
+from napari_segtool.explain._shown import ShownParams, shown
 
 if TYPE_CHECKING:
     from napari_segtool.explain._question import Question
 
 
-class GradientParams(Params):
+class GradientParams(ShownParams):
     """What of the gradient is shown."""
-
-    show: Literal["strength", "sign"] = param("strength", "Strength of the influence, or its sign: above 0 a brighter pixel speaks for the class.")
-    smoothing_px: float = param(0.0, "Width of a Gaussian over the map; single pixels are noisy.", unit="px", ge=0, le=20)
 
 
 @EXPLAINERS.register(
@@ -30,6 +27,7 @@ class GradientParams(Params):
     family="gradients",
     reference="Simonyan et al. 2013, doi:10.48550/arXiv.1312.6034",
     traits={"float32"},  # bfloat16 is three times as fast, but turns ReLUs near zero over: cosine 0.986 on EM membranes
+    aliases=("saliency",),
 )
 def explain_by_gradient(question: Question, params: GradientParams) -> Steps[NDArray[np.float32]]:
     """Return the derivative of the class's logit (at a pixel, or summed over the class's pixels) by each pixel.
@@ -40,9 +38,4 @@ def explain_by_gradient(question: Question, params: GradientParams) -> Steps[NDA
         ``(Y, X)``: for ``"strength"`` the largest absolute derivative over channels, for ``"sign"`` their sum.
     """
     slope = yield from question.input_gradient_steps()
-    drawn = (slope.abs().amax(0) if params.show == "strength" else slope.sum(0)).cpu().numpy()
-    if params.smoothing_px > 0:
-        import cv2
-
-        drawn = cv2.GaussianBlur(drawn, (0, 0), params.smoothing_px, borderType=cv2.BORDER_REFLECT)
-    return drawn
+    return shown(slope, params)
