@@ -197,7 +197,9 @@ def test_images_of_another_spacing_are_resampled_to_the_one_most_have() -> None:
         edges = np.flatnonzero(np.diff((row > 0).astype(int)))
         assert len(edges) >= 6
         assert abs(np.diff(edges).mean() - 8) < 0.4  # an edge that falls on a pixel may go either way
-        assert ((image[0] > 0) == classes).mean() > 0.97
+        clear = np.abs(image[0]) > 0.5
+        assert clear.mean() > 0.7
+        assert ((image[0] > 0) == classes)[clear].all()
     assert common_spacing([*fields, replace(fields[0], picture=3, spacing_um=())]) == ()
 
 
