@@ -75,7 +75,6 @@ def occlude_steps(question: Question, windows: Windows, fill: Fill, *, exact: bo
         For questions about many pixels: count effects as far as the network reaches instead of half as far.
     """
     mixing = any(isinstance(module, _MIXING) for module in question.network.modules())
-    level = torch.from_numpy(_level(question, fill))
     starts = windows.starts(question.shape)
     while True:
         effects = np.zeros([len(along) for along in starts])
@@ -83,13 +82,15 @@ def occlude_steps(question: Question, windows: Windows, fill: Fill, *, exact: bo
             yield Progress(0, 0, "looking")
             logits = question.model.forward.logits(part.pixels).clone()
             if part.mask(logits).any():
-                yield from _part_steps(question, part, logits, windows, _filled(question, part, level, windows, fill), effects, _reach(question, mixing, exact))
+                yield from _part_steps(
+                    question, part, logits, windows, cover(question, part, fill, max(windows.patch_px)), effects, _reach(question, mixing, exact)
+                )
         if not question.ask_everywhere():
             return windows.mean_over(effects, question.shape)
 
 
 def _part_steps(
-    question: Question, part: Part, logits: Tensor, windows: Windows, filled: Tensor, effects: NDArray[np.float64], reach: tuple[int, ...]
+    question: Question, part: Part, logits: Tensor, windows: Windows, covered: Tensor, effects: NDArray[np.float64], reach: tuple[int, ...]
 ) -> Steps[None]:
     """Add to ``effects`` what each window does to the logits asked about in one part."""
     forward, tile = question.model.forward, part.tile
@@ -99,7 +100,7 @@ def _part_steps(
     wide = reach[-1] >= max(question.shape)  # all pixels reach all others
     crop: Box = tuple(slice(0, n) for n in shape) if wide else tile_around(box, shape, question.model.halo, forward.multiple).outer
     shown_at = (slice(None), slice(None), *crop)
-    pixels, cover, base, counts = part.pixels[shown_at], filled[shown_at], logits[shown_at], weights[shown_at[1:]]
+    pixels, filled, base, counts = part.pixels[shown_at], covered[shown_at], logits[shown_at], weights[shown_at[1:]]
     if crop != tuple(slice(0, n) for n in shape):
         base = forward.logits(pixels)  # cut anew, so that a window without any effect has exactly none
     offset = [outer.start + inner.start for outer, inner in zip(tile.outer, crop, strict=True)]
@@ -118,7 +119,7 @@ def _part_steps(
         for picture, group in zip(batch, together, strict=True):
             for _place, (rows, columns), _seen in group:
                 there = _inside(rows, columns, offset[-2:], pixels.shape[-2:], depth)
-                picture[there] = cover[0][there]
+                picture[there] = filled[0][there]
         falls = ((base - forward.logits(batch)) * counts).sum(1)  # (n, [z,] y, x)
         falls = falls.sum(1) if depth is not None else falls
         sums = [falls[i][_inside(*seen, offset[-2:], falls.shape[-2:], None)[1:]].sum() for i, group in enumerate(together) for _place, _window, seen in group]
@@ -188,24 +189,34 @@ def _inside(rows: slice, columns: slice, offset: Sequence[int], shape: Sequence[
     return (slice(None), *((depth,) if depth is not None else ()), *cut)
 
 
+def cover(question: Question, part: Part, fill: Fill, side_px: float) -> Tensor:
+    """Return a part's pixels as they look all covered: ``(1, C, [Z,] Y, X)``.
+
+    Parameters
+    ----------
+    side_px
+        Side of what is covered; a blur is a third as wide.
+    """
+    pixels = part.pixels
+    if fill != "blur":
+        level = torch.from_numpy(_level(question, fill)).to(pixels)
+        return level.reshape(1, -1, *[1] * (pixels.ndim - 2)).expand_as(pixels)
+    sigma_px = side_px / _DIM
+    radius, outer = math.ceil(3 * sigma_px), part.tile.outer
+    around = [slice(max(0, axis.start - radius), min(n, axis.stop + radius)) for axis, n in zip(outer[-2:], question.shape, strict=True)]
+    cut = [slice(axis.start - wide.start, axis.stop - wide.start) for axis, wide in zip(outer[-2:], around, strict=True)]
+    return _blurred(question.pixels((*outer[:-2], *around)), sigma_px, radius)[:, :, ..., cut[0], cut[1]]
+
+
 def _level(question: Question, fill: Fill) -> NDArray[np.float32]:
     """Grey value of the cover for each channel, as the network sees it."""
     channels = question.model.forward.channels
     if fill != "mean":
         return np.zeros(channels, np.float32)
-    level: NDArray[np.float32] = question.plane_pixels().reshape(channels, -1).mean(1, dtype=np.float64).astype(np.float32)
+    if "cover" not in question.memo:
+        question.memo["cover"] = question.plane_pixels().reshape(channels, -1).mean(1, dtype=np.float64).astype(np.float32)
+    level: NDArray[np.float32] = question.memo["cover"]
     return level
-
-
-def _filled(question: Question, part: Part, level: Tensor, windows: Windows, fill: Fill) -> Tensor:
-    """A part's pixels as they look all covered."""
-    if fill != "blur":
-        return level.to(part.pixels).reshape(1, -1, *[1] * (part.pixels.ndim - 2)).expand_as(part.pixels)
-    sigma_px = max(windows.patch_px) / _DIM
-    radius, outer = math.ceil(3 * sigma_px), part.tile.outer
-    around = [slice(max(0, axis.start - radius), min(n, axis.stop + radius)) for axis, n in zip(outer[-2:], question.shape, strict=True)]
-    cut = [slice(axis.start - wide.start, axis.stop - wide.start) for axis, wide in zip(outer[-2:], around, strict=True)]
-    return _blurred(question.pixels((*outer[:-2], *around)), sigma_px, radius)[:, :, ..., cut[0], cut[1]]
 
 
 def _blurred(pixels: Tensor, sigma_px: float, radius: int) -> Tensor:
