@@ -127,7 +127,7 @@ def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn], mod
         slowest_s = 0.0
         try:
             pixels = torch.from_numpy(np.stack([scenes.read(scene, tile.outer) for scene, tile in batch]))
-            pixels = forward.padded(pixels.to(forward.device))
+            pixels, inner = forward.prepared(pixels, [tile.inner for _, tile in batch])
             for turn in turns:
                 begin = time.perf_counter()
                 scores = turn.undo(_scores(model, turn.apply(pixels), chances=chances))
@@ -136,8 +136,8 @@ def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn], mod
                 if len(turns) > 1:
                     yield Progress(work.done_px, work.total_px, "tile")
             assert total is not None
-            for (scene, tile), scores in zip(batch, total / len(turns), strict=True):
-                canvas.put(scene, tile.core, scores[(slice(None), *tile.inner)], chances=chances)
+            for (scene, tile), box, scores in zip(batch, inner, total / len(turns), strict=True):
+                canvas.put(scene, tile.core, scores[(slice(None), *box)], chances=chances)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -151,6 +151,6 @@ def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn], mod
 
 
 def _scores(model: LoadedModel, batch: Tensor, *, chances: bool) -> Tensor:
-    logits = model.forward.logits(batch)
+    logits = model.forward.decided(batch)
     with torch.inference_mode(), flushed_denormals():
         return model.chances(logits) if chances else model.ranks(logits)

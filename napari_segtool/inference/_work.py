@@ -36,10 +36,10 @@ class Work:
         """Take tiles of one shape, as many as fit, until all are done."""
         while self._jobs:
             self._split_first()
-            shape = self._jobs[0][1].outer_shape
-            room = min(self._most, max(1, self.forward.largest_px() // math.prod(shape))) if self._most > 1 else 1
+            first = self._jobs[0][1]
+            room = min(self._most, max(1, self.forward.largest_px() // math.prod(first.outer_shape))) if self._most > 1 else 1
             batch = [self._jobs.popleft()]
-            while self._jobs and len(batch) < room and self._jobs[0][1].outer_shape == shape:
+            while self._jobs and len(batch) < room and _alike(self._jobs[0][1], first):
                 batch.append(self._jobs.popleft())
             yield batch
 
@@ -76,3 +76,7 @@ class Work:
             self._jobs.popleft()
             self._jobs.extendleft((scene, part) for part in reversed(parts))
             tile = self._jobs[0][1]
+
+
+def _alike(tile: Tile, other: Tile) -> bool:
+    return tile.outer_shape == other.outer_shape and tile.core_shape == other.core_shape

@@ -7,7 +7,7 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -174,21 +174,24 @@ class Forward:
         """The same as `logits`, but gradients flow from the logits to ``batch`` where that requires them, and hooks on `network` are called."""
         return self._run(self.network, batch)
 
-    def prepared(self, batch: Tensor, inner: Box) -> tuple[Tensor, Box]:
-        """Return what must be shown to decide a part of each picture of a batch, and where the part lies in the logits of that.
+    def prepared(self, batch: Tensor, inner: Sequence[Box]) -> tuple[Tensor, Sequence[Box]]:
+        """Return what must be shown to decide a part of each picture of a batch, and where that part lies in its logits.
 
-        A network without padding is shown the part and its border, mirrored where the pictures end, and decides nothing else;
-        any other the whole pictures, grown to multiples of the total stride.
+        A network without padding is shown the parts, of one shape, and their borders, mirrored where the pictures end, and
+        decides nothing else; any other the whole pictures, grown to multiples of the total stride.
         """
         moved = batch.to(self.device)
         if not self.border_px:
             return self.padded(moved), inner
-        return self.network.with_border(moved, inner), tuple(slice(0, part.stop - part.start) for part in inner)  # type: ignore[operator]
+        shown = [self.network.with_border(picture[None], box) for picture, box in zip(moved, inner, strict=True)]
+        return torch.cat(shown), [tuple(slice(0, part.stop - part.start) for part in box) for box in inner]
 
     def decided(self, shown: Tensor) -> Tensor:
         """Return the logits of what `prepared` made, or of its mirror image."""
+        if not self.border_px:
+            return self.logits(shown)
         with torch.inference_mode(), flushed_denormals():
-            return self._apply(self._quick.valid if self.border_px else self._quick, shown).float()  # type: ignore[arg-type]
+            return self._apply(self._quick.valid, shown).float()
 
     def _run(self, network: nn.Module, batch: Tensor) -> Tensor:
         logits = self._apply(network, self.padded(batch.to(self.device)))

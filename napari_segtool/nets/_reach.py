@@ -13,6 +13,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from napari_segtool.nets._spans import Span
+
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
@@ -70,7 +72,8 @@ def receptive_halo(network: nn.Module, spatial: int = 0) -> tuple[int, ...]:
     are means, so that nothing cancels, the gradient of one aligned block of logits reaches exactly the pixels that can
     influence it. Tiles that begin at multiples of `network_multiple` and overlap by this much give the untiled logits.
     Where instance or group normalisation or a global pool lets every pixel reach all others, this is the reach of the
-    convolutions alone.
+    convolutions alone. A network that mirrors the border itself (``border_px``) is shown nearly a stride more: where the
+    picture ends within a stride, what it mirrors lies that much deeper inside.
 
     Parameters
     ----------
@@ -86,30 +89,48 @@ def receptive_halo(network: nn.Module, spatial: int = 0) -> tuple[int, ...]:
     """
     spatial = spatial or spatial_dimensions(network)
     multiple = network_multiple(network)
-    plain = _plain_copy(network)
-    return tuple(_reach_along(plain, axis, spatial, multiple) for axis in range(spatial))
+    plain = plain_copy(network)
+    deeper = [step - 1 if getattr(network, "border_px", 0) else 0 for step in multiple]
+    return tuple(_reach_along(plain, axis, multiple) + more for axis, more in enumerate(deeper))
 
 
-def _reach_along(network: nn.Module, axis: int, spatial: int, multiple: Sequence[int]) -> int:
-    """Reach along one axis, on a strip that is short along the others: convolutions do not mix axes' extents."""
+def _reach_along(plain: nn.Module, axis: int, multiple: Sequence[int]) -> int:
+    first, last = touched(plain, axis, multiple, (0, multiple[axis] - 1))
+    return max(-first, last - (multiple[axis] - 1), 0)
+
+
+def touched(plain: nn.Module, axis: int, multiple: Sequence[int], span: Span) -> Span:
+    """Return the input pixels that the logits of a span depend on, along one axis and far from the border, measured.
+
+    Parameters
+    ----------
+    plain
+        From `plain_copy`.
+    axis
+        Spatial axis.
+    multiple
+        Total stride along each spatial axis.
+    span
+        First and last logit, counted from a multiple of the stride. The result is counted from there too.
+    """
     step, blocks = multiple[axis], 16
-    while True:
+    while True:  # on a strip that is short along the other axes: convolutions do not mix their extents
         shape = [2 * n for n in multiple]
         shape[axis] = step * blocks
         start = step * (blocks // 2)
-        batch = torch.ones(1, input_channels(network), *shape, dtype=torch.float64, requires_grad=True)
+        batch = torch.ones(1, input_channels(plain), *shape, dtype=torch.float64, requires_grad=True)
         with torch.enable_grad(), _SmoothPools():
-            logits = network(batch)
-            (gradient,) = torch.autograd.grad(logits.narrow(axis + 2, start, step).sum(), batch)
+            logits = plain(batch)
+            (gradient,) = torch.autograd.grad(logits.narrow(axis + 2, start + span[0], span[1] - span[0] + 1).sum(), batch)
         others = [i for i in range(gradient.ndim) if i != axis + 2]
-        touched = torch.nonzero(gradient.abs().sum(others)).flatten()
-        first, last = int(touched.min()), int(touched.max())
+        found = torch.nonzero(gradient.abs().sum(others)).flatten()
+        first, last = int(found.min()), int(found.max())
         if (first > 0 and last < shape[axis] - 1) or shape[axis] >= _LONGEST_PX:
-            return max(start - first, last - (start + step - 1), 0)
+            return first - start, last - start
         blocks *= 2
 
 
-def _plain_copy(network: nn.Module) -> nn.Module:
+def plain_copy(network: nn.Module) -> nn.Module:
     """A float64 copy on the CPU whose convolutions average and whose normalisations are gone."""
     plain = copy.deepcopy(network).cpu().double().eval()
     for parent, name, child in list(_children(plain)):
