@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 
-_RECTIFIERS = frozenset({"relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "softplus"})
+_RECTIFIERS = frozenset({"relu", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "softplus"})
 
 
 class BackwardRule(TorchFunctionMode):
@@ -43,11 +43,11 @@ class BackwardRule(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute a rectifier under the rule, and everything else as it is."""
-        kwargs, name = dict(kwargs or {}), getattr(function, "__name__", "")
-        if name.removesuffix("_") not in _RECTIFIERS:
+        kwargs, name = dict(kwargs or {}), getattr(function, "__name__", "").removesuffix("_")
+        if name not in _RECTIFIERS and not (name == "hardtanh" and kwargs.get("min_val") == 0):  # ReLU6
             return function(*args, **kwargs)
         x, rest = (args[0], args[1:]) if args else (kwargs.pop("input"), ())
-        alone = name.endswith("_") or kwargs.get("inplace") or True in rest  # in place: x is kept from it
+        alone = function.__name__.endswith("_") or kwargs.get("inplace") or True in rest  # in place: x is kept from it
         with torch.no_grad():
             f = function(x.detach().clone() if alone else x.detach(), *rest, **kwargs)
         return _Passed.apply(x, f, self._guided)  # type: ignore[no-untyped-call]
