@@ -21,6 +21,7 @@ INTRODUCTIONS = {
     "filters": "Change the picture. `segtool filter NAME IMAGE -o OUT`, `segtool.apply_filter(stack, NAME)`.",
     "learners": "Learn a model. `segtool train --learner NAME --set key=value`, `segtool.train(pairs, NAME)`, panel *Train*.",
     "networks": "Architectures inside the learners.",
+    "losses": "What a training makes small; several can be added. All leave unlabelled pixels out and take a weight for each pixel.",
     "explainers": "Show why. `segtool explain --explainer NAME --set key=value`, `segtool.explain(model, stack, NAME, target)`, panel *Explain*.",
     "metrics": "Families of scores. `segtool evaluate PREDICTION TRUTH`, `segtool.evaluate(prediction, truth)`.",
     "samples": "Made by code, with truth. `segtool.sample(NAME)`, File › Open Sample › SegTool.",

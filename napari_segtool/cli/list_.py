@@ -17,6 +17,7 @@ KINDS = {
     "filters": registry.FILTERS,
     "learners": registry.LEARNERS,
     "networks": registry.NETWORKS,
+    "losses": registry.LOSSES,
     "explainers": registry.EXPLAINERS,
     "metrics": registry.METRICS,
     "samples": registry.SAMPLES,

@@ -1,7 +1,7 @@
 """What a loss is told when it is made, and the three things all losses count with. Imports torch; imported only inside functions.
 
 Pixel weights mean the same in every loss: a pixel of weight 2 counts as two pixels, one of weight 0 as if it were not labelled.
-Every loss is a mean or a ratio, so that only the differences between weights matter and not their scale.
+Every loss is a mean or a ratio of sums, so that twice the weight everywhere changes nothing (but for the few pixels that smooth an overlap).
 """
 
 from __future__ import annotations
