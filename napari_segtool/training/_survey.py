@@ -1,39 +1,137 @@
-"""What the data say about how to train: how large objects are, and whether images have an up and down."""
+"""What the data say about how to train: measured once over at most forty planes, spread over all images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.training._evidence import Evidence, Marks, Plane, Subject
+from napari_segtool.training._likeness import ALIKE, likeness
+from napari_segtool.training._modality import Looks, Modality, guess_modality, look_at
 from napari_segtool.training._pairs import IGNORED
-from napari_segtool.training._run import Run
+from napari_segtool.training._touching import Gaps, gaps_between
 
 _MOST_PLANES = 40
+_MOST_NEIGHBOURS = 12
 _ROWS = 32
 _LEAST_AREA_PX = 9
+_EMPTY = 0.2
 
 
-def object_radius_px(run: Run) -> float:
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Parameters
+    ----------
+    painted
+        Whether the labels are paint.
+    pixels
+        Labelled pixels of each class.
+    channels, images, planes
+        Channels of each image, number of images, planes in all of them.
+    sections
+        Planes along Z of the thinnest volume; 1 where an image has no Z.
+    largest_px, smallest_px
+        Longest side of any plane, shortest side of any.
+    z_ratio
+        How many times farther apart sections lie than pixels; 0 where it is not known.
+    alike
+        Correlation of neighbouring sections (or frames), see `likeness`; 0 where there are none.
+    radius_px
+        See `object_radius_px`.
+    upright
+        See `has_up_and_down`.
+    modality, looks
+        What the images look like, and the figures it was told by.
+    gaps
+        What lies between objects; None where the labels are paint.
+    empty_share
+        Share of planes with less than a fifth of the usual contrast.
+    one_type
+        Whether all images have the same number type.
+    """
+
+    painted: bool
+    pixels: tuple[int, ...]
+    channels: int
+    images: int
+    planes: int
+    sections: int
+    largest_px: int
+    smallest_px: int
+    z_ratio: float
+    alike: float
+    radius_px: float
+    upright: bool
+    modality: Modality
+    looks: Looks
+    gaps: Gaps | None
+    empty_share: float
+    one_type: bool
+
+    @property
+    def rarest_share(self) -> float:
+        """Share of the labelled pixels that the rarest class has."""
+        return min(self.pixels) / max(sum(self.pixels), 1)
+
+
+def survey(evidence: Evidence) -> Survey:
+    """Look at images and labels.
+
+    Parameters
+    ----------
+    evidence
+        From `evidence_of_run` or `evidence_of_pairs`; planes are read one at a time.
+    """
+    planes = list(evidence.planes(_MOST_PLANES))
+    alike = _alike(evidence.subjects)
+    looks = look_at([image for image, _ in planes], colour=all("S" in subject.axes for subject in evidence.subjects))
+    # The sections of one volume are one picture many times over, unless they are plainly scans, which have their probe at the top.
+    apart = planes if alike < ALIKE or looks.scanned else [subject.read(subject.planes // 2) for subject in evidence.subjects]
+    upright = has_up_and_down(apart)
+    contrasts = np.array([float(np.asarray(image, dtype=np.float32).std()) for image, _ in planes])
+    sides = [side for subject in evidence.subjects for side in subject.plane_px]
+    return Survey(
+        painted=evidence.painted,
+        pixels=evidence.pixels,
+        channels=evidence.channels,
+        images=len(evidence.subjects),
+        planes=sum(subject.planes for subject in evidence.subjects),
+        sections=min(subject.sections for subject in evidence.subjects),
+        largest_px=max(sides),
+        smallest_px=min(sides),
+        z_ratio=_z_ratio(evidence.subjects),
+        alike=alike,
+        radius_px=0.0 if evidence.painted else object_radius_px([marks for _, marks in planes], evidence.pixels),
+        upright=upright,
+        modality=guess_modality(looks, upright),
+        looks=looks,
+        gaps=None if evidence.painted else gaps_between([marks for _, marks in planes]),
+        empty_share=float((contrasts < _EMPTY * np.median(contrasts)).mean()),
+        one_type=len({subject.dtype for subject in evidence.subjects}) == 1,
+    )
+
+
+def object_radius_px(planes: Sequence[Marks], pixels: Sequence[int]) -> float:
     """Return how thick the thinnest class is, in pixels: the radius of a disc whose pixels lie, on average, as deep inside as those of its objects.
 
-    That is three times the mean depth; for a wall it is three quarters of its width. The class with most pixels is left out as
-    background; for each other class it is the lower quartile over its objects. 0 where the labels are paint, whose strokes say nothing
-    about the objects, or where no object is large enough to measure.
+    That is three times the mean depth; for a wall it is three quarters of its width. The class with most ``pixels`` is left out as
+    background; for each other class it is the lower quartile over its objects. 0 where no object is large enough to measure. Paint, whose
+    strokes say nothing about the objects, must not be asked.
     """
-    if run.config["labels_are"] == "paint":
-        return 0.0
-    pixels = [int(entry["pixels"]) for entry in run.classes]
     background = int(np.argmax(pixels))
     radii: dict[int, list[float]] = {}
-    for _, marks in _planes(run):
+    for marks in planes:
         for index in set(np.unique(marks).tolist()) - {background, IGNORED}:
             radii.setdefault(index, []).extend(_radii((marks == index).astype(np.uint8)))
     return min((float(np.percentile(found, 25)) for found in radii.values() if found), default=0.0)
 
 
-def has_up_and_down(run: Run) -> bool:
+def has_up_and_down(planes: Sequence[tuple[Plane, Marks]]) -> bool:
     """Tell whether images look different at their top from at their bottom, and alike in that from image to image.
 
     True for ultrasound, which darkens with depth (0.2 to 0.5 here); not for sections that lie as they were cut (up to 0.13). The brightness
@@ -41,7 +139,7 @@ def has_up_and_down(run: Run) -> bool:
     large, and larger than its spread over planes.
     """
     profiles = []
-    for image, _ in _planes(run):
+    for image, _ in planes:
         plane = image.astype(np.float32).mean(axis=0)
         if plane.shape[0] < 2 * _ROWS or plane.std() == 0:
             continue
@@ -67,16 +165,22 @@ def _radii(mask: NDArray[np.uint8]) -> list[float]:
     return [3 * (float(total) / int(area) - 0.5) for total, area in zip(depths[1:], areas[1:], strict=True) if area >= _LEAST_AREA_PX]
 
 
-def _planes(run: Run) -> Iterator[tuple[NDArray[np.generic], NDArray[np.uint8]]]:
-    """At most forty labelled planes ``(C, Y, X)`` with their class indices, spread over all images."""
-    places = [(number, plane) for number, record in enumerate(run.stored) for plane in range(int(np.prod(record.counts, dtype=np.int64)))]
-    if len(places) > _MOST_PLANES:
-        places = [places[int(i)] for i in np.linspace(0, len(places) - 1, _MOST_PLANES)]
-    opened: dict[int, tuple[NDArray[np.generic], NDArray[np.uint8]]] = {}
-    for number, plane in places:
-        if number not in opened:
-            record = run.stored[number]
-            folder = run.folder / "data"
-            opened[number] = np.load(folder / record.image, mmap_mode="r"), np.load(folder / record.labels, mmap_mode="r")
-        image, marks = opened[number]
-        yield np.asarray(image[plane]), np.asarray(marks[plane])
+def _z_ratio(subjects: Sequence[Subject]) -> float:
+    """Of the image with the thickest sections, so that no pooling along Z mixes what lies far apart."""
+    ratios = [subject.spacing_um[0] / min(subject.spacing_um[1:]) for subject in subjects if len(subject.spacing_um) == 3 and subject.sections > 1]
+    return max(ratios, default=0.0)
+
+
+def _alike(subjects: Sequence[Subject]) -> float:
+    """Median over pairs of neighbouring planes along the slice axis; pages of no known order have no neighbours."""
+    pairs = [
+        (subject, first)
+        for subject in subjects
+        if subject.order and subject.order[-1] in "ZT"
+        for first in range(subject.planes - 1)
+        if (first + 1) % subject.counts[-1]
+    ]
+    if not pairs:
+        return 0.0
+    chosen = [pairs[int(i)] for i in np.linspace(0, len(pairs) - 1, min(_MOST_NEIGHBOURS, len(pairs)))]
+    return float(np.median([likeness(subject.read(first)[0], subject.read(first + 1)[0]) for subject, first in chosen]))

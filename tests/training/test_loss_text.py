@@ -34,13 +34,14 @@ def test_what_is_written_is_read_back(wanted: list[LossTerm]) -> None:
 @settings(deadline=None, max_examples=300)
 @given(some.text("abcdeincross-tropy+*()=0.5 ,", max_size=40))
 def test_any_text_is_read_or_refused_with_a_hint(text: str) -> None:
+    read: tuple[LossTerm, ...] = ()
+    hint = ""
     try:
         read = parse_loss(text)
     except ParameterError as error:
-        assert error.hint
-    else:
-        assert read
-        assert all(term.weight > 0 for term in read)
+        hint = error.hint
+    assert bool(read) != bool(hint)
+    assert all(term.weight > 0 for term in read)
 
 
 @pytest.mark.parametrize(

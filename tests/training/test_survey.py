@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 
 from napari_segtool.core.stack import Stack
-from napari_segtool.training._survey import has_up_and_down, object_radius_px
+from napari_segtool.training._evidence import evidence_of_run
+from napari_segtool.training._run import Run
+from napari_segtool.training._survey import survey
 from napari_segtool.training.learners.unet import plan_unet
 from tests.training.blobs import tiny_run
+
+
+def object_radius_px(run: Run) -> float:
+    return survey(evidence_of_run(run)).radius_px
+
+
+def has_up_and_down(run: Run) -> bool:
+    return survey(evidence_of_run(run)).upright
 
 
 def discs(radius: int, planes: int = 4, side: int = 120) -> tuple[np.ndarray, np.ndarray]:
@@ -56,13 +66,13 @@ def test_strokes_say_nothing_about_size(tmp_path: Path) -> None:
 def test_images_that_darken_with_depth_have_an_up_and_noise_has_none(tmp_path: Path) -> None:
     image, mask = discs(15, planes=6)
     fading = (image * np.linspace(1.2, 0.2, 120)[None, :, None]).clip(0, 255).astype(np.uint8)
-    assert not has_up_and_down(tiny_run(tmp_path / "noise", pairs=[(Stack(image, "ZYX"), mask)]))
-    run = tiny_run(tmp_path / "fading", pairs=[(Stack(fading, "ZYX"), mask)])
+    assert not has_up_and_down(tiny_run(tmp_path / "noise", pairs=[(Stack(image, "IYX"), mask)]))
+    run = tiny_run(tmp_path / "fading", pairs=[(Stack(fading, "IYX"), mask)])
     assert has_up_and_down(run)
     assert not plan_unet(run).augmentation.flip_y
     turned = fading.copy()
     turned[::2] = turned[::2, ::-1]
-    assert not has_up_and_down(tiny_run(tmp_path / "turned", pairs=[(Stack(turned, "ZYX"), mask)]))
+    assert not has_up_and_down(tiny_run(tmp_path / "turned", pairs=[(Stack(turned, "IYX"), mask)]))
 
 
 def test_two_pictures_are_too_few_to_tell_up_from_down(tmp_path: Path) -> None:
