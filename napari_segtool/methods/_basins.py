@@ -94,10 +94,12 @@ def basins_steps(
     flat = downhill == np.arange(heights.size, dtype=index).reshape(heights.shape)
     flat &= inside
     kinds: NDArray[Any] = flat
-    if marks is not None or walls is not None:
-        kinds = np.where(flat, 1 + (0 if walls is None else walls.astype(np.int64)), 0)
+    if walls is not None:
+        kinds = np.where(flat, 1 + walls.astype(np.int64), 0)
         if marks is not None:
             kinds += np.where(flat, marks.astype(np.int64), 0) * (int(kinds.max(initial=0)) + 1)
+    elif marks is not None:
+        kinds = (marks.astype(np.uint32) + np.uint32(1)) * flat
     minima = yield from within(components_steps(kinds), 0.4, 0.6)
     yield from _drained(heights, downhill, flat, minima, walls, rows)
     flow, bottoms = downhill.reshape(-1), minima.reshape(-1)
@@ -105,6 +107,7 @@ def basins_steps(
     numbers, first = np.unique(bottoms[places], return_index=True)
     number = np.zeros(int(numbers.max(initial=0)) + 1, np.uint32)
     number[numbers] = np.arange(1, len(numbers) + 1)
+    bottoms[places] = number[bottoms[places]]
     size = rows * heights[:1].size
     for start in range(0, flow.size, size):  # in place: what was followed before shortens the rest
         part = flow[start : start + size]
@@ -116,8 +119,11 @@ def basins_steps(
         yield 0.6 + 0.4 * min(1.0, (start + size) / flow.size)
     labels = np.empty(heights.shape, np.uint32)
     filled = labels.reshape(-1)
+    everywhere = bool(inside.all())
     for start in range(0, flow.size, size):
-        filled[start : start + size] = number.take(bottoms.take(flow[start : start + size], mode="wrap")) * inside.reshape(-1)[start : start + size]
+        bottoms.take(flow[start : start + size], mode="wrap", out=filled[start : start + size])
+        if not everywhere:
+            filled[start : start + size] *= inside.reshape(-1)[start : start + size]
         yield 1.0
     where = places[first]
     heights_there = heights.reshape(-1)[where].astype(np.float64)

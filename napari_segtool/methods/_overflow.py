@@ -75,7 +75,7 @@ def _shallow_run_over_steps(basins: Basins, edges: Edges, least: float) -> Gener
     tuple
         Group of each basin, and the deepest basin of each group.
     """
-    from_deepest = np.argsort(basins.bottom, kind="stable")  # index 0 is infinitely high
+    from_deepest = _rising(basins.bottom)  # index 0 is infinitely high
     place = np.empty(basins.count + 1, np.int64)
     place[from_deepest] = np.arange(basins.count + 1)
     bottom = basins.bottom[from_deepest]
@@ -132,7 +132,9 @@ def _run_together_steps(
             np.maximum(lowest, found, out=lowest)
         yield 0.5
         level[lowest >= 0] = height[lowest[lowest >= 0]]
-        ways = np.unique(lowest[runs(state, level) & (lowest >= 0)])
+        taken = np.zeros(len(first), bool)
+        taken[lowest[runs(state, level) & (lowest >= 0)]] = True
+        ways = np.flatnonzero(taken)
         if not ways.size:
             return state, groups
         graph = coo_array((np.ones(ways.size, bool), (first[ways], second[ways])), shape=(len(state),) * 2)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.planes import Fractions
 from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps
-from napari_segtool.methods._components import PART, narrowed_steps, within
+from napari_segtool.methods._components import PART, within
 from napari_segtool.methods._distance import distance_steps
 from napari_segtool.methods._overflow import deep_enough_steps, flooded_steps
 from napari_segtool.preprocess._smooth import smooth_plane
@@ -131,7 +132,7 @@ def numbered_steps(labels: NDArray[np.uint32], parts: NDArray[np.uint32], smalle
     Parameters
     ----------
     labels
-        Basins from 1, 0 outside; changed in place.
+        Basins from 1, 0 outside.
     parts
         The part of each basin, index 0 unused.
     smallest
@@ -147,21 +148,26 @@ def numbered_steps(labels: NDArray[np.uint32], parts: NDArray[np.uint32], smalle
     pixels, at = np.zeros(len(parts), np.int64), np.full(len(parts), labels.size, np.int64)  # of each basin: how many, and the first
     for start in range(0, len(labels), rows):
         flat = labels[start : start + rows].reshape(-1)
-        pixels += np.bincount(flat, minlength=len(parts))
+        heads = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+        heads = np.concatenate([heads[::-1], [0]]) if flat.size else heads
         here = np.full(len(parts), labels.size, np.int64)
-        here[flat[::-1]] = np.arange(flat.size - 1, -1, -1) + start * labels[:1].size  # the last written stays, which is the first
+        here[flat[heads]] = heads + start * labels[:1].size  # the last written stays, which is the first
         np.minimum(at, here, out=at)
+        if smallest > 1:
+            pixels += np.bincount(flat, minlength=len(parts))
         yield 0.4 * min(1.0, (start + rows) / len(labels))
-    sizes = np.bincount(parts, pixels, count + 1)
     first = np.full(count + 1, labels.size, np.int64)
     np.minimum.at(first, parts, at)
-    kept = sizes >= max(1, smallest)
+    kept = first < labels.size
+    if smallest > 1:
+        kept &= np.bincount(parts, pixels, count + 1) >= smallest
     kept[0] = False
     order = np.argsort(first, kind="stable")
     number = np.zeros(count + 1, np.uint32)
     number[order[kept[order]]] = np.arange(1, int(kept.sum()) + 1)
-    final = number[parts]
+    final = number[parts].astype(smallest_dtype(int(kept.sum())))
+    numbered = np.empty(labels.shape, final.dtype)
     for start in range(0, len(labels), rows):
-        labels[start : start + rows] = final[labels[start : start + rows]]
-        yield 0.4 + 0.4 * min(1.0, (start + rows) / len(labels))
-    return (yield from within(narrowed_steps(labels), 0.8, 1.0))
+        final.take(labels[start : start + rows], mode="wrap", out=numbered[start : start + rows])
+        yield 0.4 + 0.6 * min(1.0, (start + rows) / len(labels))
+    return numbered

@@ -154,8 +154,7 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[
     if params.markers == "paint":
         labels = yield from within(narrowed_steps(parts[basins.labels]), 0.85, 1.0)
     else:
-        own = basins.labels.copy() if _is_kept(basins, memo) else basins.labels  # they are numbered in place
-        labels = yield from within(numbered_steps(own, parts, smallest=1), 0.85, 1.0)
+        labels = yield from within(numbered_steps(basins.labels, parts, smallest=1), 0.85, 1.0)
     return with_lines(labels, surface) if params.lines else labels
 
 
