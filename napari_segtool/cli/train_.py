@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_segtool.cli._options import Axes, JsonProgress, Settings, Slices, Spacing, load, parse_settings
+from napari_segtool.cli._proposal import tell_proposal
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.settings import read_settings
@@ -31,6 +32,8 @@ def train(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last good checkpoint of the run folder.")] = False,
     start_from: Annotated[Path | None, typer.Option("--from", help="Start from the weights of this model.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, with memory and time, and do not train.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="With --dry-run: as JSON.")] = False,
     slices: Slices = "",
     axes: Axes = "",
     spacing: Spacing = "",
@@ -39,14 +42,31 @@ def train(
     """Learn a model from paint or labels."""
     from napari_segtool import api
 
-    if output is None:
+    if output is None and not dry_run:
         raise ParameterError("No run folder was given.", hint="Say where the run goes: -o RUN.")
+    if dry_run and resume:
+        raise ParameterError("A run that is resumed goes on as it began: there is nothing to choose.", hint="Leave out --dry-run, or --resume.")
     if resume:
         pairs: list[Any] = []
     elif not image or len(image) != len(labels):
         raise ParameterError(f"{len(image)} image(s) and {len(labels)} label file(s) were given.", hint="Give one -l for each -i, in the same order.")
     else:
         pairs = [(load(picture, axes=axes, spacing=spacing), marks) for picture, marks in zip(image, labels, strict=True)]
+    device = read_settings().device if device == "auto" else device
+    if dry_run:
+        proposing = api.propose_steps(
+            pairs,
+            learner,
+            labels_are=labels_are,  # type: ignore[arg-type]
+            minutes=minutes,
+            steps=steps,
+            device=device,
+            slices=slices,
+            **parse_settings(settings),  # type: ignore[arg-type]
+        )
+        tell_proposal(follow(proposing, as_json=json_progress, title="Looking"), as_json=json)
+        return
+    assert output is not None
     work = api.train_steps(
         pairs,
         learner,
@@ -55,7 +75,7 @@ def train(
         minutes=minutes,
         steps=steps,
         seed=seed,
-        device=read_settings().device if device == "auto" else device,
+        device=device,
         slices=slices,
         resume=resume,
         model=start_from or "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from napari_segtool.core.errors import ModelError, ParameterError
 from napari_segtool.core.params import Params, describe
@@ -17,7 +17,7 @@ from napari_segtool.training._folder import as_json, read_json
 from napari_segtool.training._loss_text import parse_loss
 from napari_segtool.training._plan import Plan
 from napari_segtool.training._proposal import Proposal, Reason
-from napari_segtool.training._run import Run
+from napari_segtool.training._run import DEFAULT_MINUTES, Run
 from napari_segtool.training._survey import survey
 from napari_segtool.training.augment._presets import preset
 from napari_segtool.training.losses._combined import head_of
@@ -49,9 +49,9 @@ def settle(run: Run) -> tuple[Proposal, Plan]:
             proposal = Proposal.from_record(read_json(path, "what was chosen for it"))
         except (KeyError, TypeError):
             raise ModelError(f"{path} is damaged.", hint="Delete it: the settings are chosen anew from the images.") from None
+        settled = type(run.params).build(**proposal.settings)
         largest = max(record.shape[record.axes.index(letter)] for record in run.stored for letter in "YX")
-        settled = cast("UNetLearnerParams", type(run.params).build(**proposal.settings))
-        return proposal, plan_of(settled, painted=run.config["labels_are"] == "paint", largest_px=largest)
+        return proposal, _plan(settled, painted=run.config["labels_are"] == "paint", largest_px=largest)
     return propose(run.params, evidence_of_run(run), run.learner, str(run.config["device"]))
 
 
@@ -89,33 +89,74 @@ def propose(params: Params, evidence: Evidence, learner: str, device: str = "aut
     from napari_segtool.training._cost import machine_of, step_cost
     from napari_segtool.training.learners.unet import UNetLearnerParams
 
-    if not isinstance(params, UNetLearnerParams):
-        raise ParameterError(f"The learner {learner} chooses nothing by itself.", hint="Its settings are fixed; see: segtool list learners.")
     machine = machine_of(device)
-    found = survey(evidence)
-    asked = params
-    if asked.dimensions != "2-D" and asked.dimensions != "auto" and any(not subject.counts for subject in evidence.subjects):
-        raise ParameterError(f"A {asked.dimensions} network needs volumes, but an image here is a single picture.", hint="Say --set dimensions=2-D.")
-    settled, reasons = configure(params, found, machine)
     classes = len(evidence.pixels)
-
-    def planned(now: UNetLearnerParams) -> Plan:
-        return plan_of(now, painted=found.painted, largest_px=found.largest_px)
-
-    plan = planned(settled)
+    sides = [side for subject in evidence.subjects for side in subject.plane_px]
+    settled, reasons = params, tuple[Reason, ...]()
+    if isinstance(params, UNetLearnerParams):
+        if params.dimensions not in ("2-D", "auto") and any(not subject.counts for subject in evidence.subjects):
+            raise ParameterError(f"A {params.dimensions} network needs volumes, but an image here is a single picture.", hint="Say --set dimensions=2-D.")
+        settled, reasons = configure(params, survey(evidence), machine)
+    plan = _plan(settled, painted=evidence.painted, largest_px=max(sides))
     cost = step_cost(plan, evidence.channels, classes)
-    limit = _MEMORY_SHARE * machine.free_mb
-    while cost.memory_mb > limit and (smaller := _smaller(settled, asked)) is not None:
+    while cost.memory_mb > _MEMORY_SHARE * machine.free_mb and (smaller := _smaller(settled, params)) is not None:
         settled = smaller
-        plan = planned(settled)
+        plan = _plan(settled, painted=evidence.painted, largest_px=max(sides))
         cost = step_cost(plan, evidence.channels, classes)
-    reasons = tuple(_corrected(reason, settled, machine) for reason in reasons)
-    proposal = Proposal(learner, settled.model_dump(mode="json"), reasons, machine.device, cost.memory_mb, machine.free_mb, cost.parameters)
+    told = tuple(_corrected(reason, settled, machine) for reason in reasons)
+    proposal = Proposal(learner, settled.model_dump(mode="json"), told, machine.device, cost.memory_mb, machine.free_mb, cost.parameters)
     return proposal, plan
 
 
-def _smaller(now: UNetLearnerParams, asked: UNetLearnerParams) -> UNetLearnerParams | None:
-    """Half the batch, or half the patch; what the user asked for stays. None where nothing is left to halve."""
+def timed(proposal: Proposal, plan: Plan, evidence: Evidence, *, minutes: float = 0, steps: int = 0, threads: int = 0) -> Proposal:
+    """Return the proposal with the time of a step, and the steps that a budget allows; with neither budget it is that of a run.
+
+    Parameters
+    ----------
+    proposal, plan
+        From `propose`.
+    evidence
+        Images and labels.
+    minutes, steps
+        Budget.
+    threads
+        Processor cores; 0 takes all.
+    """
+    from napari_segtool.training._cost import seconds_per_step
+
+    took = seconds_per_step(plan, evidence.channels, len(evidence.pixels), proposal.device, threads)
+    minutes = minutes if minutes or steps else DEFAULT_MINUTES
+    fitting = max(1, round(60 * minutes / took)) if minutes else steps
+    count = min(fitting, steps) if steps else fitting
+    if steps and count == steps:
+        why = f"You asked for them: about {_duration(count * took)} at {took:.2g} s a step."
+    else:
+        why = f"So many fit into {minutes:g} minutes at {took:.2g} s a step."
+    return replace(proposal, seconds_per_step=took, steps=count, reasons=(*proposal.reasons, Reason("steps", count, why)))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _plan(params: Params, *, painted: bool, largest_px: int) -> Plan:
+    """The plan of whichever learner the parameters belong to."""
+    from napari_segtool.training.learners.unet import UNetLearnerParams
+    from napari_segtool.training.learners.unet2015 import UNet2015LearnerParams, plan_as_published
+
+    if isinstance(params, UNetLearnerParams):
+        return plan_of(params, painted=painted, largest_px=largest_px)
+    if isinstance(params, UNet2015LearnerParams):
+        return plan_as_published(params)
+    raise ParameterError(f"{type(params).__name__} are not the settings of a network.", hint="Choose a learner from: segtool list learners.")
+
+
+def _smaller(now: Params, asked: Params) -> Params | None:
+    """Half the batch, or half the patch, where these were left open. None where nothing is left to halve."""
+    from napari_segtool.training.learners.unet import UNetLearnerParams
+
+    if not isinstance(now, UNetLearnerParams) or not isinstance(asked, UNetLearnerParams):
+        return None
     if asked.batch == 0 and now.batch > 1:
         return changed(now, batch=now.batch // 2)
     if asked.patch_px == 0 and now.patch_px >= 2 * max(_LEAST_PATCH_PX, 2 ** (now.depth + 1)):
@@ -123,7 +164,7 @@ def _smaller(now: UNetLearnerParams, asked: UNetLearnerParams) -> UNetLearnerPar
     return None
 
 
-def _corrected(reason: Reason, settled: UNetLearnerParams, machine: Machine) -> Reason:
+def _corrected(reason: Reason, settled: Params, machine: Machine) -> Reason:
     value = getattr(settled, reason.setting)
     if value == reason.value:
         return reason

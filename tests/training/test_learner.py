@@ -12,8 +12,8 @@ from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.stack import Stack
-from napari_segtool.training._plan import Plan
 from napari_segtool.training._augment import STILL
+from napari_segtool.training._plan import Plan
 from napari_segtool.training.learners.unet import UNetLearnerParams, plan_unet
 from tests.training.blobs import blobs, tiny_run
 
