@@ -29,6 +29,7 @@ from napari_segtool.preprocess._smooth import float_plane
 from napari_segtool.preprocess._volumes import blocks_steps
 
 _TAIL = 0.001  # part of the pixels at either end that does not count for the range of grey values
+_SPAN_PX = 2.0  # width of a Gaussian without noise's share of that range
 _SIDE = 0.25  # weights of Sobel's gradient
 _MEMO, _MARKS_MEMO, _KEPT_PIXELS = "watershed of a plane", "markers of a plane", 1 << 22
 
@@ -110,7 +111,8 @@ def watershed(stack: Stack, params: WatershedParams, given: Given) -> Steps[AnyR
             return with_lines(labels, float_plane(piece.grey).astype(np.float32)) if params.lines else labels
 
         return (yield from pieces_steps(stack, grey, from_distance, volume=params.volume))
-    span = _span((yield from stack_histogram_steps(stack, Grey.of(stack))))
+    # of one smoothing, whatever is chosen: percentages then mean the same while it is moved, and the histogram is counted once
+    span = _span((yield from stack_histogram_steps(stack, Grey.of(stack, _SPAN_PX, whole=False))))
 
     def work(piece: Piece) -> Fractions:
         return (yield from _flood_steps(piece, params, span, stack.memo))
