@@ -7,8 +7,10 @@ from napari_segtool.api._classical import apply_filter, apply_filter_steps, prep
 from napari_segtool.api._compare import Candidate, compare_slice, compare_slice_steps
 from napari_segtool.api._files import read, sample, write
 from napari_segtool.api._learning import explain, explain_steps, predict, predict_steps, train, train_steps
+from napari_segtool.api._propose import propose, propose_steps
 from napari_segtool.api._scores import evaluate, evaluate_steps
 from napari_segtool.api._sources import Image, Marks, trimmed
+from napari_segtool.api._weight_map import weight_map, weight_map_steps
 
 __all__ = [
     "Candidate",
@@ -25,6 +27,8 @@ __all__ = [
     "predict",
     "predict_steps",
     "prepare_steps",
+    "propose",
+    "propose_steps",
     "read",
     "sample",
     "segment",
@@ -33,5 +37,7 @@ __all__ = [
     "train",
     "train_steps",
     "trimmed",
+    "weight_map",
+    "weight_map_steps",
     "write",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_segtool.api._pixel_weights import Weights, weighed
 from napari_segtool.api._sources import Image, Marks, check_pixels, marks_of, stack_of
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.labels import Labels, Paint, as_label_array
@@ -19,7 +20,7 @@ from napari_segtool.core.target import Target
 
 
 def train_steps(
-    pairs: Iterable[tuple[Image, Marks]],
+    pairs: Iterable[tuple[Image, Marks] | tuple[Image, Marks, Weights]],
     learner: str,
     *,
     run: str | Path,
@@ -45,7 +46,7 @@ def train_steps(
     else:
         entry = LEARNERS.get(learner)
         values = entry.params.build(**params)
-        loaded = [_pair(image, marks, labels_are, slices) for image, marks in pairs]
+        loaded = [weighed(_pair(image, marks, labels_are, slices), weights, slices) for image, marks, *weights in pairs]
         opened = create_run(
             run,
             loaded,
@@ -65,7 +66,7 @@ def train_steps(
 
 
 def train(
-    pairs: Iterable[tuple[Image, Marks]],
+    pairs: Iterable[tuple[Image, Marks] | tuple[Image, Marks, Weights]],
     learner: str,
     *,
     run: str | Path,
@@ -81,7 +82,8 @@ def train(
     Parameters
     ----------
     pairs
-        ``(stack, labels)`` pairs, or paths; shapes may differ from pair to pair.
+        ``(stack, labels)`` pairs, or paths; shapes may differ from pair to pair. ``(stack, labels, weights)`` says how much each pixel counts, by where
+        its label comes from or how sure you are: real numbers of the labels' shape, or a path; 2 counts twice, 0 not at all.
     learner
         Name from ``segtool list learners``.
     run
