@@ -27,8 +27,12 @@ class TrainingProgress(Progress):
         Finished training steps.
     loss
         Training loss, smoothed over about twenty steps; NaN before the first.
-    validation_loss, dice
-        Of the latest validation; NaN before the first. ``dice`` is the mean over the classes that are held out.
+    validation_loss, dice, iou
+        Of held-out pixels at the latest validation; NaN before the first. ``dice`` and ``iou`` are means over the classes that occur there.
+    train_loss, train_dice, train_iou
+        The same of a few windows that are learned from, measured in the same way: where they improve and the others do not, the network learns by heart.
+    best_step
+        Step of the best validation so far; 0 before the first.
     seconds_left
         Estimate; 0 when finished.
     """
@@ -37,6 +41,11 @@ class TrainingProgress(Progress):
     loss: float = math.nan
     validation_loss: float = math.nan
     dice: float = math.nan
+    iou: float = math.nan
+    train_loss: float = math.nan
+    train_dice: float = math.nan
+    train_iou: float = math.nan
+    best_step: int = 0
     seconds_left: float = 0.0
 
 

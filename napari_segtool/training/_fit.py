@@ -122,16 +122,23 @@ class _Fit:
             threads=torch.get_num_threads(),
             batch=trainer.batch,
             patch_px=list(trainer.patch_px),
+            optimiser=self.plan.optimiser,
+            schedule=self.plan.schedule,
+            accumulate=self.plan.accumulate,
             learn_fields=sum(bool(field.learn.size) for field in sitting.fields),
             check_fields=sum(field.check is not None for field in sitting.fields),
         )
         if sitting.resumed:
             self.log.write("message", text=f"Going on from step {trainer.step}.")
-        prefetcher = Prefetcher(trainer.batches())
+        prefetcher: Prefetcher | None = None
         try:
+            for part in sitting.prepare():
+                sitting.watch.look()
+                yield TrainingProgress(part, 1.0, "weight map")
+            prefetcher = Prefetcher(trainer.batches())
             if sitting.resumed:  # a validation may have been broken off
                 yield from self._between_steps()
-            while self._fraction() < 1:
+            while self._fraction() < 1 and not self._out_of_patience():
                 try:
                     sitting.watch.look()
                     self._whole = False
@@ -156,7 +163,8 @@ class _Fit:
                 ) from None
             outcome = "stopped"
         finally:
-            prefetcher.close()
+            if prefetcher is not None:
+                prefetcher.close()
             if self._whole and self._fraction() < 1:
                 sitting.save_checkpoint()
         yield from self._finish(outcome)
@@ -165,13 +173,15 @@ class _Fit:
     def _one_step(self, prefetcher: Prefetcher) -> None:
         begun = time.monotonic()
         trainer = self.trainer
-        rate = self.plan.learning_rate * rate_factor(self._fraction(), self.plan.schedule)
-        loss = trainer.learn(prefetcher.take(trainer.step), rate)
+        rate = self.plan.learning_rate * rate_factor(self._fraction(), self.plan.schedule, self.plan.warm_up)
+        first, each = trainer.step * self.plan.accumulate, range(1, self.plan.accumulate)
+        loss = trainer.learn(prefetcher.take(first), rate, (prefetcher.take(first + number) for number in each))
         spent = time.monotonic() - begun
         self._step_s = spent if not self._step_s else 0.9 * self._step_s + 0.1 * spent
         if self._tuner is not None:
             self._tuner.after_step(spent, begun + spent)
-        self._loss = loss if math.isnan(self._loss) else 0.95 * self._loss + 0.05 * loss
+        if not math.isnan(loss):
+            self._loss = loss if math.isnan(self._loss) else 0.95 * self._loss + 0.05 * loss
         if time.monotonic() >= self._next_word:
             self._next_word = time.monotonic() + max(_SAY_EVERY_S, self.sitting.budget.seconds / _MOST_WORDS)
             self.log.write(
@@ -193,7 +203,7 @@ class _Fit:
             self._save()
         elif time.monotonic() >= self._next_checkpoint:
             self._save()
-        if self.sitting.preview_wanted():
+        if self.sitting.previews.wanted():
             for _ in self.sitting.preview():
                 self.sitting.watch.look()
                 yield self._progress()
@@ -215,18 +225,41 @@ class _Fit:
         try:
             for _ in self.sitting.validate():
                 yield self._progress()
+            for _ in self.sitting.calibrate():
+                self.sitting.watch.look()
+                yield self._progress()
         except StopRequestedError:  # asked for while the last scores are worked out: what was kept before is the result
             if not self.run.model_folder.exists():
                 self.sitting.save_bundle()
         if not self.run.model_folder.exists():
             raise StorageError(f"No model could be written to {self.run.folder}.", hint="Free some space there and resume the run.")
-        self.log.write("done" if outcome == "done" else "stopped", step=self.trainer.step, seconds=self.sitting.seconds, dice=self.sitting.best, model="model")
+        standing = self.sitting.standing
+        self.log.write(
+            "done" if outcome == "done" else "stopped",
+            step=self.trainer.step,
+            seconds=self.sitting.seconds,
+            dice=standing.kept_dice,
+            best_step=standing.best_step,
+            kept_step=standing.kept_step,
+            model="model",
+        )
         drop_checkpoints(self.run.folder / "checkpoints", keep=1)
         yield self._progress()
 
+    def _out_of_patience(self) -> bool:
+        standing = self.sitting.standing
+        if not standing.out_of_patience:
+            return False
+        text = (
+            f"Training ended early: validation has not improved for {standing.unimproved} steps; it was best at step {standing.best_step} ({standing.told()})."
+        )
+        self.log.write("message", text=text)
+        return True
+
     def _fraction(self) -> float:
-        """Used part of the budget, with the time that the last validation will take."""
-        return self.sitting.budget.fraction(self.trainer.step, self.sitting.seconds + 1.2 * self._validation_s + self._step_s)
+        """Used part of the budget, with the time that the last validation and the calibration will take."""
+        reserved = 1.2 * (self._validation_s + self.sitting.calibration_cost().seconds) + self._step_s
+        return self.sitting.budget.fraction(self.trainer.step, self.sitting.seconds + reserved)
 
     def _validation_due(self) -> bool:
         budget, trainer = self.sitting.budget, self.trainer
@@ -237,7 +270,7 @@ class _Fit:
 
     def _validation_after(self) -> float:
         """The fraction at which to validate next, where time counts."""
-        if self.sitting.best < 0:
+        if not self.sitting.validated_step:
             return _FIRST_VALIDATION
         gap = 1 / VALIDATIONS
         if self.sitting.budget.seconds:
@@ -249,8 +282,8 @@ class _Fit:
         return self.sitting.budget.seconds_left(self.trainer.step, self.sitting.seconds, self._step_s)
 
     def _progress(self) -> TrainingProgress:
-        latest, step = self.sitting.latest, self.trainer.step
-        metrics = {"loss": self._loss, "validation_loss": latest.loss, "dice": latest.dice}
+        latest, learned, step = self.sitting.latest, self.sitting.latest_learned, self.trainer.step
+        metrics = {"loss": self._loss, "validation_loss": latest.loss, "dice": latest.dice, "iou": latest.iou, "train_dice": learned.dice}
         return TrainingProgress(
             self._fraction(),
             1.0,
@@ -260,6 +293,11 @@ class _Fit:
             loss=self._loss,
             validation_loss=latest.loss,
             dice=latest.dice,
+            iou=latest.iou,
+            train_loss=learned.loss,
+            train_dice=learned.dice,
+            train_iou=learned.iou,
+            best_step=self.sitting.standing.best_step,
             seconds_left=self._seconds_left(),
         )
 

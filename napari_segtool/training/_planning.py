@@ -13,7 +13,7 @@ from napari_segtool.training._augment import STILL, Augmentation
 from napari_segtool.training._configure import Machine, changed, configure
 from napari_segtool.training._events import EventLog, write_atomically
 from napari_segtool.training._evidence import Evidence, evidence_of_run
-from napari_segtool.training._folder import as_json, read_json
+from napari_segtool.training._folder import as_json, cannot_write, read_json
 from napari_segtool.training._loss_text import parse_loss
 from napari_segtool.training._plan import Plan
 from napari_segtool.training._proposal import Proposal, Reason
@@ -64,7 +64,10 @@ def tell(run: Run, proposal: Proposal) -> None:
     if lines:
         record = proposal.record()
         EventLog(run.event_path).write("message", text=f"Chosen for these images:\n{lines}", reasons=record["reasons"], memory_mb=round(proposal.memory_mb))
-    write_atomically(path, as_json(json.loads(json.dumps(proposal.record()))))
+    try:
+        write_atomically(path, as_json(json.loads(json.dumps(proposal.record()))))
+    except OSError as error:
+        raise cannot_write(run.folder, error) from None
 
 
 def propose(params: Params, evidence: Evidence, learner: str, device: str = "auto") -> tuple[Proposal, Plan]:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_segtool.core.errors import StorageError
-from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.nets._bundle import load_network, open_bundle, save_bundle
 from napari_segtool.nets._forward import out_of_memory
+from napari_segtool.nets._neighbours import network_channels
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.nets._reach import receptive_halo
+from napari_segtool.nets._tiling import Tile
+from napari_segtool.training._border import weigh_fields
+from napari_segtool.training._calibrate import Cost, calibrate, plan_cost
 from napari_segtool.training._checkpoint import read_checkpoint, write_checkpoint
-from napari_segtool.training._events import EventLog, plain, write_atomically
+from napari_segtool.training._events import EventLog, plain
 from napari_segtool.training._holdout import Field, Picture, open_pictures, split_fields
 from napari_segtool.training._plan import Plan
+from napari_segtool.training._preview import Previews
 from napari_segtool.training._run import Run
 from napari_segtool.training._schedule import Budget
-from napari_segtool.training._scoring import Validation, plan_windows, predict_plane, validate
-from napari_segtool.training._trainer import Trainer, fixed_normalisation
+from napari_segtool.training._scoring import NOTHING, Validation, plan_windows, predict_plane, validate
+from napari_segtool.training._standing import Standing
+from napari_segtool.training._threshold import Decision
+from napari_segtool.training._trainer import Trainer, fixed_normalisation, network_params
 from napari_segtool.training._watch import Watch
+from napari_segtool.training.losses._combined import head_of
 
 _WINDOW_PX = 512
 _SMALLEST_WINDOW_PX = 64
+_LEARNED_WINDOWS = 4
+"""Windows of what is learned from that are scored beside the held-out ones: enough to see overfitting, cheap enough to do each time."""
 
 
 class Sitting:
@@ -50,7 +60,7 @@ class Sitting:
         self.budget = Budget(run.minutes * 60, run.steps)
         self.pictures: tuple[Picture, ...] = open_pictures(run, plan.spatial)
         classes = len(run.classes)
-        self.fields: tuple[Field, ...] = split_fields(self.pictures, classes, sparse=run.config["labels_are"] == "paint", seed=run.seed)
+        self.fields: tuple[Field, ...] = split_fields(self.pictures, classes, sparse=self.sparse, seed=run.seed)
         self.normalisation = fixed_normalisation(self.fields) if plan.normalisation == "fixed" else Normalisation()
         self.watch = Watch(run)
         self.trainer = Trainer(
@@ -63,17 +73,25 @@ class Sitting:
             seed=run.seed,
             watch=self.watch,
         )
-        self.best = -1.0
+        self.standing = Standing(plan.metric, plan.keep_within, plan.patience_steps)
         self.validated_step = 0
-        self.latest = Validation(float("nan"), float("nan"), ())
+        self.latest, self.latest_learned = NOTHING, NOTHING
+        self.decision = Decision((), "none")
+        self.head = head_of(plan.loss)
         self.halo = receptive_halo(self.trainer.average, plan.spatial)
+        self.previews = Previews(run, self.pictures, log)
         self._window_px = _WINDOW_PX
-        self._preview_due = 0.0
-        self._preview_request: Mapping[str, Any] = {}
+        self._window_s = 0.0
+        self._windows: dict[tuple[bool, tuple[int, int, int]], tuple[tuple[Field, Tile], ...]] = {}
         self.resumed = self._restore()
         if not self.resumed:
             self._start_from()
             self.trainer.choose_precision()
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the labels are paint."""
+        return bool(self.run.config["labels_are"] == "paint")
 
     @property
     def seconds(self) -> float:
@@ -88,42 +106,127 @@ class Sitting:
         depth, height, width = self.trainer.patch_px
         return (depth, min(height, self._window_px), min(width, self._window_px))
 
+    def prepare(self) -> Iterator[float]:
+        """Make the weight maps of touching objects where the plan wants them; yields the finished part, 0 to 1."""
+        plan = self.plan
+        if not plan.border_weight:
+            return
+        self.fields = yield from weigh_fields(
+            self.fields,
+            self.run.folder / "weights",
+            w0=0.0 if self.sparse else plan.border_weight,
+            sigma_px=plan.border_sigma_px,
+            class_weights=self.trainer.weights.tolist(),
+            flat=plan.spatial == 2,
+        )
+        self.trainer.fields = self.fields
+        if self.sparse:
+            self.log.write("message", text="Paint does not say where objects end: pixels between objects are not weighed more.")
+
+    def windows(self, held: bool = True) -> tuple[tuple[Field, Tile], ...]:
+        """Windows of held-out pixels, or of some that are learned from."""
+        key = held, self.core_px
+        if key not in self._windows:
+            most = {} if held else {"most": _LEARNED_WINDOWS}
+            self._windows[key] = plan_windows(self.fields, self.plan.spatial, self.core_px, self.trainer.multiple, held=held, **most)
+        return self._windows[key]
+
     def validate(self) -> Iterator[None]:
         """Score the average weights and keep them if they are the best; yields between windows."""
-        result = self.latest
-        while True:
-            windows = plan_windows(self.fields, self.plan.spatial, self.core_px, self.trainer.multiple)
-            try:
-                for scored in validate(windows, self.trainer.ask, self.normalisation, self.trainer.weights, self.plan.spatial):
-                    result = scored
-                    yield
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or self._window_px <= _SMALLEST_WINDOW_PX:
-                    raise
-                self._window_px //= 2
-                self.log.write("message", text=f"Memory ran out in validation: going on with windows of {self._window_px} pixels.")
-        self.latest, self.validated_step = result, self.trainer.step
-        score = result.dice if result.dice == result.dice else 0.0
-        kept = score >= self.best - self.plan.keep_within
-        self.best = max(self.best, score)
+        held = yield from self._score(held=True)
+        learned = yield from self._score(held=False)
+        self.latest, self.latest_learned, self.validated_step = held, learned, self.trainer.step
+        kept = self.standing.take(self.trainer.step, held)
         names = [str(entry["name"]) for entry in self.run.classes]
         self.log.write(
             "validation",
             step=self.trainer.step,
-            loss=result.loss,
-            dice=result.dice,
-            classes=dict(zip(names, result.classes, strict=False)),
+            loss=held.loss,
+            dice=held.dice,
+            iou=held.iou,
+            classes=dict(zip(names, held.classes, strict=False)),
+            train_loss=learned.loss,
+            train_dice=learned.dice,
+            train_iou=learned.iou,
             kept=kept,
+            best_step=self.standing.best_step,
+            unimproved_steps=self.standing.unimproved,
             seconds=self.seconds,
         )
+        remark = self.standing.remark()
+        if remark:
+            self.log.write("message", text=remark)
         if kept:
             self.save_bundle()
 
+    def _score(self, held: bool) -> Generator[None, None, Validation]:
+        trainer, plan, result = self.trainer, self.plan, NOTHING
+        while True:
+            begun = time.monotonic()
+            try:
+                scores = validate(
+                    self.windows(held), trainer.ask, self.normalisation, trainer.weights, plan.spatial, neighbours=plan.neighbours, head=self.head, held=held
+                )
+                for scored in scores:
+                    result = scored
+                    yield
+                if held and self.windows(held):
+                    self._window_s = (time.monotonic() - begun) / len(self.windows(held))
+                return result
+            except (RuntimeError, MemoryError) as error:
+                self._smaller_windows(error, "validation")
+
+    def calibrate(self) -> Iterator[None]:
+        """Find the bias of the classes for the weights that are kept, and write it on their card; yields between windows."""
+        if not self.windows():
+            return
+        if self.standing.kept_step != self.trainer.step:
+            self.trainer.average.load_state_dict(load_network(self.bundle()).state_dict())
+        cost = self.calibration_cost()
+        while True:
+            try:
+                self.decision = yield from calibrate(
+                    self.windows(),
+                    self.trainer.ask,
+                    self.normalisation,
+                    len(self.run.classes),
+                    self.plan.spatial,
+                    neighbours=self.plan.neighbours,
+                    head=self.head,
+                    mirror=cost.mirror,
+                    sparse=self.sparse,
+                    most=cost.windows,
+                )
+                break
+            except (RuntimeError, MemoryError) as error:
+                self._smaller_windows(error, "calibration")
+        if self.decision.bias:
+            card = {key: value for key, value in self.bundle().card.items() if key not in ("format", "weights_sha256")}
+            self._write_bundle({**card, **self._decision_card()})
+            self.log.write("message", text=self._decision_text())
+
+    def calibration_cost(self) -> Cost:
+        """What the calibration may look at, and how long it will take."""
+        if math.isnan(self.latest.loss):  # nothing is held out, or nothing has been scored yet
+            return Cost(1, False, 0.0)
+        held = self.windows()
+        window_px = max(math.prod(tile.core_shape) for _, tile in held)
+        return plan_cost(len(held), self._window_s, window_px, self.plan.mirror, self.budget.seconds)
+
+    def _smaller_windows(self, error: Exception, where: str) -> None:
+        """Go on with smaller windows if memory ran out; raise any other error."""
+        if not out_of_memory(error) or self._window_px <= _SMALLEST_WINDOW_PX:
+            raise error
+        self._window_px //= 2
+        self.log.write("message", text=f"Memory ran out in {where}: going on with windows of {self._window_px} pixels.")
+
     def save_bundle(self) -> None:
         """Write the average weights as the run's model; a full disk is reported and leaves the model before."""
+        self._write_bundle(self.card())
+
+    def _write_bundle(self, card: dict[str, Any]) -> None:
         try:
-            save_bundle(self.run.model_folder, self.trainer.average, self.card())
+            save_bundle(self.run.model_folder, self.trainer.average, card)
         except StorageError as error:
             self.log.write("message", text=f"{error.message} The model saved before is kept.")
             if not self.run.model_folder.exists():
@@ -132,13 +235,15 @@ class Sitting:
     def card(self) -> dict[str, Any]:
         """What ``model.json`` says."""
         stored = self.run.stored
-        scores = {"dice": self.latest.dice, "loss": self.latest.loss, "classes": list(self.latest.classes)}
+        scores = {"dice": self.latest.dice, "iou": self.latest.iou, "loss": self.latest.loss, "classes": list(self.latest.classes)}
         return {
             "learner": self.run.learner,
             "network": self.plan.network,
-            "network_params": dict(self.plan.network_params),
-            "channels": self.run.channels,
+            "network_params": network_params(self.plan),
+            "channels": network_channels(self.run.channels, self.plan.neighbours),
             "spatial": self.plan.spatial,
+            **({"neighbours": self.plan.neighbours} if self.plan.neighbours else {}),
+            **({"head": self.head} if self.head != "softmax" else {}),
             "classes": [{"value": entry["value"], "name": entry["name"]} for entry in self.run.classes],
             "labels_are": self.run.config["labels_are"],
             "normalisation": self.normalisation.record(),
@@ -154,12 +259,7 @@ class Sitting:
 
     def save_checkpoint(self) -> bool:
         """Write the whole state; a full disk is reported and the training goes on. Return whether it was written."""
-        facts = {
-            "seconds": self.seconds,
-            "best": self.best,
-            "validated_step": self.validated_step,
-            "latest": plain({"loss": self.latest.loss, "dice": self.latest.dice}),
-        }
+        facts = {"seconds": self.seconds, "validated_step": self.validated_step, "standing": self.standing.record()}
         try:
             write_checkpoint(self.run.folder / "checkpoints", self.trainer.checkpoint(facts))
         except OSError as error:
@@ -167,74 +267,43 @@ class Sitting:
             return False
         return True
 
-    def preview_wanted(self) -> bool:
-        """Tell whether a preview is asked for and it is time for one."""
-        path = self.run.folder / "preview" / "request.json"
-        try:
-            request = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        except (OSError, ValueError):
-            return False
-        if request != self._preview_request:
-            self._preview_request = request
-            return bool(request)
-        return bool(request) and time.monotonic() >= self._preview_due
-
     def preview(self) -> Iterator[None]:
         """Predict the plane that is asked for and put it where the viewer looks; yields between tiles."""
-        begun = time.monotonic()
-        found = self._place_of(self._preview_request)
-        if found is None:
-            self.log.write("message", text=f"The preview asked for, {dict(self._preview_request)}, is not in this run.")
-            self._preview_due = float("inf")
-            return
-        field, place = found
-        values = np.array([int(entry["value"]) for entry in self.run.classes])
-        classes = np.zeros((0, 0), np.uint8)
-        asking = predict_plane(field, place, self.trainer.ask, self.normalisation, self.plan.spatial, self.core_px, self.trainer.multiple)
+        trainer, plan = self.trainer, self.plan
+
+        def predict(field: Field, place: int) -> Iterator[NDArray[np.uint8]]:
+            settings = (trainer.ask, self.normalisation, plan.spatial, self.core_px, trainer.multiple)
+            return predict_plane(field, place, *settings, neighbours=plan.neighbours)
+
         try:
-            for canvas in asking:
-                classes = canvas
-                yield
+            yield from self.previews.make(trainer.step, predict)
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or self._window_px <= _SMALLEST_WINDOW_PX:
-                raise
-            self._window_px //= 2
-            return
-        folder = self.run.folder / "preview"
-        name = f"preview-{self.trainer.step:08d}.npy"
-        try:
-            write_atomically(folder / name, _npy(values[classes].astype(smallest_dtype(int(values.max())))))
-        except OSError:
-            return
-        self.log.write("preview", path=f"preview/{name}", step=self.trainer.step, **self._preview_request)
-        for old in sorted(folder.glob("preview-*.npy"))[:-2]:
-            old.unlink(missing_ok=True)
-        self._preview_due = time.monotonic() + max(4.0, 20 * (time.monotonic() - begun))
+            self._smaller_windows(error, "a preview")
 
     def bundle(self) -> ModelBundle:
         """Open the model that was kept."""
         return open_bundle(self.run.model_folder)
 
-    def _place_of(self, request: Mapping[str, Any]) -> tuple[Field, int] | None:
-        """The field and the plane in it that a preview request names."""
-        try:
-            number, plane = int(request["image"]), [int(n) for n in request["plane"]]
-            record, picture = self.run.stored[number], self.pictures[number]
-            stored_letters = [letter for letter in record.axes if letter in record.order]
-            index = tuple(plane[stored_letters.index(letter)] for letter in record.order)
-            flat = int(np.ravel_multi_index(index, record.counts)) if record.counts else 0
-        except (KeyError, IndexError, TypeError, ValueError):
-            return None
-        first = flat // picture.depth * picture.depth
-        part = slice(first, first + picture.depth)
-        return Field(number, first, picture.image[part], picture.marks[part]), flat - first
+    def _decision_card(self) -> dict[str, Any]:
+        found = self.decision
+        return {"class_bias": list(found.bias), "decision": {"criterion": found.criterion, "before": found.before, "after": found.after}}
+
+    def _decision_text(self) -> str:
+        found, names = self.decision, [str(entry["name"]) for entry in self.run.classes]
+        judge = {"objects": "objects agree", "strokes": "strokes stay in one piece", "dice": "Dice"}.get(found.criterion, "")
+        gain = f"on held-out pixels ({judge}: {found.after:.3f} instead of {found.before:.3f})"
+        if len(names) == 2:
+            return f"A pixel is given to {names[1]} from a probability of {found.threshold:.2f} on, which is better {gain}."
+        moved = ", ".join(f"{name} {bias:+.2f}" for name, bias in zip(names, found.bias, strict=True))
+        return f"Log-probabilities of the classes are shifted ({moved}), which is better {gain}."
 
     def _restore(self) -> bool:
         checkpoint = read_checkpoint(self.run.folder / "checkpoints", lambda text: self.log.write("message", text=text))
         if checkpoint is None:
             return False
         self.trainer.restore(checkpoint)
-        self._seconds_before, self.best = float(checkpoint.facts["seconds"]), float(checkpoint.facts["best"])
+        self._seconds_before = float(checkpoint.facts["seconds"])
+        self.standing.restore(checkpoint.facts.get("standing", {}))
         self.validated_step = int(checkpoint.facts["validated_step"])
         return True
 
@@ -245,11 +314,3 @@ class Sitting:
         weights = load_network(open_bundle(folder)).state_dict()
         count = self.trainer.start_from(weights)
         self.log.write("message", text=f"{count} of {len(weights)} layers' weights were taken from the model to start from.")
-
-
-def _npy(array: np.ndarray[Any, Any]) -> bytes:
-    import io
-
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()

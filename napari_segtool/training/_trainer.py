@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,15 +15,21 @@ from torch import Tensor, nn
 from napari_segtool.core.errors import DataError, DeviceError
 from napari_segtool.core.registry import NETWORKS
 from napari_segtool.nets._forward import resolve_device
+from napari_segtool.nets._initialise import initialise
+from napari_segtool.nets._neighbours import network_channels
 from napari_segtool.nets._normalise import Normalisation
-from napari_segtool.nets._precision import bfloat16_pays
 from napari_segtool.training._checkpoint import Checkpoint
+from napari_segtool.training._class_weights import class_weights
 from napari_segtool.training._holdout import Field
 from napari_segtool.training._loader import Batch, BatchMaker
-from napari_segtool.training._losses import class_weights, cross_entropy, soft_dice
+from napari_segtool.training._number_format import autocast_to, choose_format
+from napari_segtool.training._optimiser import make_optimiser
 from napari_segtool.training._patches import PatchSampler
 from napari_segtool.training._plan import Plan
+from napari_segtool.training._supervision import supervised
 from napari_segtool.training._watch import StopRequestedError, Watch
+from napari_segtool.training.losses._combined import combine
+from napari_segtool.training.losses._context import LossContext
 
 _MOST_BAD_STEPS = 50
 
@@ -52,25 +59,36 @@ class Trainer:
         self, plan: Plan, fields: tuple[Field, ...], *, channels: int, classes: int, normalisation: Normalisation, device: str, seed: int, watch: Watch
     ) -> None:
         self.plan, self.device, self.seed = plan, resolve_device(device), seed
-        self._fields, self._normalisation = fields, normalisation
+        self.fields, self._normalisation = fields, normalisation
         self._layout = torch.channels_last if plan.spatial == 2 else torch.channels_last_3d
         entry = NETWORKS.get(plan.network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network: nn.Module = entry.function(entry.params.build(**plan.network_params), channels, classes, plan.spatial)
+            params = entry.params.build(**network_params(plan))
+            network: nn.Module = entry.function(params, network_channels(channels, plan.neighbours), classes, plan.spatial)
+            initialise(network, plan.initialisation)
         self.network = network.to(self.device, memory_format=self._layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         for each in (self.network, self.average):
             watch.attach(each)
         self._sampler = PatchSampler(fields, classes, balance=plan.draw_balance, seed=seed)
-        self.weights = class_weights(torch.from_numpy(self._sampler.pixels), plan.class_balance)
-        self._device_weights = self.weights.to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=self.device.type in ("cpu", "cuda")
+        pixels = torch.from_numpy(self._sampler.pixels)
+        self.weights = class_weights(pixels, plan.class_balance)
+        in_loss = torch.ones_like(self.weights) if plan.border_weight else self.weights  # the weight map holds them already
+        self._criterion = combine(plan.loss, LossContext(pixels.to(self.device), in_loss.to(self.device), self.device, _sampling(plan, fields)))
+        self.optimizer = make_optimiser(
+            plan.optimiser,
+            self.network.parameters(),
+            rate=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            momentum=plan.momentum,
+            nesterov=plan.nesterov,
+            fused=self.device.type in ("cpu", "cuda"),
         )
+        self._use("float32")
         self.step, self.batch, self.patch_px = 0, plan.batch, plan.patch_px
-        self.precision = "float32"
         self._bad_steps = 0
+        self._unread: Tensor | None = None
 
     @property
     def multiple(self) -> tuple[int, ...]:
@@ -82,7 +100,7 @@ class Trainer:
     def batches(self) -> BatchMaker:
         """Return what makes the batches, at the present batch and patch size."""
         return BatchMaker(
-            self._fields,
+            self.fields,
             self._sampler,
             self._normalisation,
             self.plan.augmentation,
@@ -90,16 +108,33 @@ class Trainer:
             count=self.batch,
             seed=self.seed,
             flat=self.plan.spatial == 2,
+            neighbours=self.plan.neighbours,
         )
 
     def choose_precision(self) -> None:
-        """Use bfloat16 where it is asked for, or where the hardware is known to be faster with it."""
-        wanted = self.plan.precision
-        pays = wanted == "bfloat16" or (wanted == "auto" and bfloat16_pays(self.device))
-        self.precision = "bfloat16" if pays else "float32"
+        """Use the number format that is asked for, or the one that the hardware is known to be fastest with."""
+        self._use(choose_format(self.plan.precision, self.device))
 
-    def learn(self, batch: Batch, rate: float) -> float:
+    def _use(self, precision: str) -> None:
+        self.precision, scaled = precision, precision == "float16"
+        self.scaler = torch.amp.GradScaler("cuda" if scaled else "cpu", enabled=scaled)
+
+    def learn(self, batch: Batch, rate: float, more: Iterable[Batch] = ()) -> float:
         """Do one step and return its loss; a step that is abandoned half-way changes nothing.
+
+        Parameters
+        ----------
+        batch
+            What to learn from.
+        rate
+            Learning rate.
+        more
+            Further batches of the same step; they are taken one by one, so that the next is made while this one is learned.
+
+        Returns
+        -------
+        float
+            Mean loss of the batches. On CUDA that of the step before, NaN at the first: reading a number waits for all work that is under way.
 
         Raises
         ------
@@ -113,31 +148,57 @@ class Trainer:
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
+        losses = []
         try:
             with self._seeded():
-                loss = self._loss(batch)
-                loss.backward()  # type: ignore[no-untyped-call]
+                for part in itertools.chain((batch,), more):
+                    loss = self._loss(part) / max(1, self.plan.accumulate)
+                    self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                    losses.append(loss.detach())
         except (StopRequestedError, RuntimeError, MemoryError):
             self.optimizer.zero_grad(set_to_none=True)
             for buffer, before in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)
             raise
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.gradient_limit)
-        value = float(loss.detach())
-        if math.isfinite(value) and bool(torch.isfinite(norm)):
-            self.optimizer.step()
-            self._bad_steps = 0
-        else:
-            self._bad_steps += 1
-            if self._bad_steps >= _MOST_BAD_STEPS:
-                raise DataError("The training has diverged: its loss is no longer a number.", hint="Start again with a smaller learning rate.")
+        self.scaler.unscale_(self.optimizer)
+        norm = self._limited()
+        total = torch.stack(losses).sum()
+        self._update(torch.isfinite(total) & torch.isfinite(norm))
         self.step += 1
         self._follow()
-        return value
+        return self._read(torch.stack([total, norm]))
+
+    def _limited(self) -> Tensor:
+        """Shorten the gradient where the plan says so and return its norm as it was."""
+        weights = [weight for weight in self.network.parameters() if weight.grad is not None]
+        if self.plan.gradient_limit > 0:
+            return nn.utils.clip_grad_norm_(weights, self.plan.gradient_limit)
+        return nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+
+    def _update(self, finite: Tensor) -> None:
+        """Move the weights, unless a number is not finite; the device decides that by itself, so that nothing waits for it."""
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        elif self.device.type == "cuda":
+            self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # what GradScaler tells a fused optimiser
+            self.optimizer.step()
+        elif bool(finite):
+            self.optimizer.step()
+
+    def _read(self, values: Tensor) -> float:
+        """Return the loss of a step and end a training whose loss has long not been a number."""
+        if self.device.type == "cuda":
+            values, self._unread = (self._unread if self._unread is not None else values), values
+        loss, norm = (float(value) for value in values.tolist())
+        self._bad_steps = 0 if math.isfinite(loss) and math.isfinite(norm) else self._bad_steps + 1
+        if self._bad_steps >= _MOST_BAD_STEPS:
+            raise DataError("The training has diverged: its loss is no longer a number.", hint="Start again with a smaller learning rate.")
+        return loss
 
     def ask(self, images: Tensor) -> Tensor:
         """Return the logits of the averaged weights, float32, on the CPU's or GPU's own device."""
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), autocast_to(self.precision, self.device):
             logits: Tensor = self.average(images.to(self.device).contiguous(memory_format=self._layout))
         return logits.float()
 
@@ -170,8 +231,8 @@ class Trainer:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
-        own = {"batch": self.batch, "patch_px": list(self.patch_px), "precision": self.precision}
+            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items() if isinstance(tensor, Tensor)}
+        own = {"batch": self.batch, "patch_px": list(self.patch_px), "precision": self.precision, "scaler": self.scaler.state_dict()}
         return Checkpoint(self.step, tensors, {**facts, **own})
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -187,7 +248,10 @@ class Trainer:
                 state.setdefault(int(index), {})[moment] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.step = checkpoint.step
-        self.batch, self.precision = int(checkpoint.facts["batch"]), str(checkpoint.facts["precision"])
+        self.batch = int(checkpoint.facts["batch"])
+        self._use(str(checkpoint.facts["precision"]))
+        if self.scaler.is_enabled() and checkpoint.facts.get("scaler"):
+            self.scaler.load_state_dict(dict(checkpoint.facts["scaler"]))
         depth, height, width = checkpoint.facts["patch_px"]
         self.patch_px = (int(depth), int(height), int(width))
 
@@ -202,11 +266,10 @@ class Trainer:
     def _loss(self, batch: Batch) -> Tensor:
         images = torch.from_numpy(batch.images).to(self.device, non_blocking=True).contiguous(memory_format=self._layout)  # (N, C, [Z,] Y, X)
         target = torch.from_numpy(batch.classes).to(self.device, non_blocking=True).long()  # (N, [Z,] Y, X)
-        with self._autocast():
-            logits = self.network(images)  # (N, K, [Z,] Y, X)
-        logits = logits.float()
-        loss = cross_entropy(logits, target, self._device_weights)
-        return loss + sum(term.weight * soft_dice(logits, target) for term in self.plan.loss if term.name == "dice")
+        weights = None if batch.weights is None else torch.from_numpy(batch.weights).to(self.device, non_blocking=True)  # (N, [Z,] Y, X)
+        with autocast_to(self.precision, self.device):
+            outputs = self.network(images)  # (N, K, [Z,] Y, X), or several, each next one coarser
+        return supervised(self._criterion, outputs, target, weights)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -221,11 +284,6 @@ class Trainer:
             else:
                 average.copy_(buffer)
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.precision == "bfloat16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return contextlib.nullcontext()
-
     @contextlib.contextmanager
     def _seeded(self) -> Any:
         """Dropout draws from torch's own generator: seeded by the step, and given back as it was."""
@@ -233,6 +291,18 @@ class Trainer:
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.seed * 1_000_003 + self.step)
             yield
+
+
+def network_params(plan: Plan) -> dict[str, Any]:
+    """Return the parameters that the plan's network is built with; they belong on its card."""
+    known = NETWORKS.get(plan.network).params.model_fields
+    return {**plan.network_params, **({"deep_supervision": True} if plan.deep_supervision and "deep_supervision" in known else {})}
+
+
+def _sampling(plan: Plan, fields: tuple[Field, ...]) -> tuple[float, ...]:
+    """Distance between pixels along each spatial axis of a volume network, in pixels of the finest axis; empty in 2-D and where it is not known."""
+    spacing = next((field.spacing_um for field in fields if field.spacing_um), ())
+    return tuple(step / min(spacing) for step in spacing) if plan.spatial == 3 and spacing else ()
 
 
 def fixed_normalisation(fields: tuple[Field, ...]) -> Normalisation:

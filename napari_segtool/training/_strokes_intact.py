@@ -1,0 +1,151 @@
+"""Whether painted strokes stay in one piece: what a few strokes can tell about how classes are connected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SHORTEST_PX = 12.0
+_ROOM_PX = 8
+"""The way from end to end may leave the stroke by so much: people do not paint along the middle of what they mean."""
+_SOFTNESS = 0.5
+_LEARNED_WEIGHT = 0.25
+"""Of strokes that were learned from, which the network knows too well."""
+_MOST_PIECES = 8
+_ONE_NETWORK, _IN_PIECES = 0.7, 0.5
+"""Share of the largest part: of a class that is a network, and of one that is in pieces."""
+
+Plane = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, eq=False)
+class StrokeStrengths:
+    """How surely the strokes of two classes are in one piece.
+
+    Parameters
+    ----------
+    strengths, weights
+        For each class one number a stroke: the log-odds of its class at the weakest place of the best way from end to end, and how much the stroke counts.
+    held
+        Held-out strokes of each class; they come first.
+    pieces
+        For each class how many strokes' lengths enclose an object: 1 for classes that do not enclose any.
+    """
+
+    strengths: tuple[NDArray[np.float64], NDArray[np.float64]]
+    weights: tuple[NDArray[np.float64], NDArray[np.float64]]
+    held: tuple[int, int]
+    pieces: tuple[int, int]
+
+    def intact(self, bias: float) -> float:
+        """Mean share of held-out strokes in one piece, for a bias of the first class; to the power of their number where strokes enclose objects."""
+        parts = [float((strength[:count] + way * bias > 0).mean()) for strength, count, way in zip(self.strengths, self.held, (1, -1), strict=True)]
+        return float(np.mean([part**power for part, power in zip(parts, self.pieces, strict=True)]))
+
+    def intact_softly(self, bias: float) -> float:
+        """The same with a soft step, over all strokes."""
+        parts = []
+        for strength, weight, way in zip(self.strengths, self.weights, (1, -1), strict=True):
+            chance = 1 / (1 + np.exp(-np.clip((strength + way * bias) / _SOFTNESS, -50, 50)))
+            parts.append(float(np.average(chance, weights=weight)))
+        return float(np.mean([part**power for part, power in zip(parts, self.pieces, strict=True)]))
+
+
+def measure_strokes(planes: Sequence[Plane]) -> StrokeStrengths:
+    """Measure the strokes of two classes.
+
+    Parameters
+    ----------
+    planes
+        ``(chances (2, Y, X), check (Y, X), learn (Y, X))`` each; see `_threshold.Case`.
+    """
+    maps = [plane[0] for plane in planes]
+    separator = _separator(maps)
+    strengths: tuple[list[float], list[float]] = ([], [])
+    weights: tuple[list[float], list[float]] = ([], [])
+    lengths: tuple[list[float], list[float]] = ([], [])
+    held = [0, 0]
+    for learned in (False, True):
+        for chances, check, learn in planes:
+            odds = np.log(np.maximum(chances, 1e-12))
+            for index in (0, 1):
+                lead = odds[index] - odds[1 - index]
+                for stroke, length in _strokes((learn if learned else check) == index):
+                    strengths[index].append(_weakest_link(lead, stroke, connectivity=4 if separator == 1 - index else 8))
+                    weights[index].append(_LEARNED_WEIGHT if learned else 1.0)
+                    lengths[index].append(length)
+                    held[index] += not learned
+    made = [(np.array(strength), np.array(weight)) for strength, weight in zip(strengths, weights, strict=True)]
+    pieces = [_pieces(maps, index, float(np.median(lengths[index]))) if index == separator and lengths[index] else 1 for index in (0, 1)]
+    return StrokeStrengths((made[0][0], made[1][0]), (made[0][1], made[1][1]), (held[0], held[1]), (pieces[0], pieces[1]))
+
+
+def _strokes(mask: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], float]]:
+    """Pixels ``(n, 2)`` of every stroke that is long enough to have two ends, sorted along it, and its length in pixels."""
+    import cv2
+
+    count, names = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    places = np.argwhere(names > 0)
+    order = np.argsort(names[tuple(places.T)], kind="stable")
+    ends = np.cumsum(np.bincount(names[names > 0], minlength=count)[1:])[:-1]
+    for part in np.split(places[order], ends) if len(places) else ():
+        centred = part - part.mean(axis=0)
+        along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
+        length = float(np.ptp(along)) + 1
+        if length >= _SHORTEST_PX:
+            yield part[np.argsort(along, kind="stable")], length
+
+
+def _weakest_link(lead: NDArray[np.float32], stroke: NDArray[np.intp], connectivity: int) -> float:
+    """The largest value that a way from end to end of the stroke need not go below."""
+    import cv2
+
+    low = np.maximum(stroke.min(axis=0) - _ROOM_PX, 0)
+    high = stroke.max(axis=0) + _ROOM_PX + 1
+    values = lead[low[0] : high[0], low[1] : high[1]]
+    y, x = (stroke - low).T
+    room = np.zeros(values.shape, np.uint8)
+    room[y, x] = 1
+    room = cv2.dilate(room, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _ROOM_PX + 1, 2 * _ROOM_PX + 1)))
+    tip = max(1, len(stroke) // 7)
+    least, most = float(values[room > 0].min()), float(values[room > 0].max())
+    for _ in range(16):
+        middle = (least + most) / 2
+        _, names = cv2.connectedComponents(((values >= middle) & (room > 0)).astype(np.uint8), connectivity=connectivity)
+        first, last = (set(names[y[part], x[part]].tolist()) - {0} for part in (slice(tip), slice(-tip, None)))
+        least, most = (middle, most) if first & last else (least, middle)
+    return least
+
+
+def _pieces(planes: Sequence[NDArray[np.float32]], separator: int, length: float) -> int:
+    """How many strokes of the separating class lie around a typical object: perimeters weighed by area, as the Rand score weighs objects."""
+    import cv2
+
+    area = around = 0.0
+    for chances in planes:
+        mask = (chances.argmax(0) != separator).astype(np.uint8)
+        for contour in cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]:
+            size = cv2.contourArea(contour)
+            area, around = area + size, around + size * cv2.arcLength(contour, True)
+    return int(np.clip(round(around / max(area, 1) / length), 1, _MOST_PIECES))
+
+
+def _separator(planes: Sequence[NDArray[np.float32]]) -> int:
+    """The class that is one thin network and parts the other into many pieces, by what the network says; -1 if there is none."""
+    import cv2
+
+    half_width, share = np.zeros(2), np.zeros(2)
+    for chances in planes:
+        for index in (0, 1):
+            mask = (chances.argmax(0) == index).astype(np.uint8)
+            if mask.any() and not mask.all():
+                sizes = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+                half_width[index] += np.quantile(cv2.distanceTransform(mask, cv2.DIST_L2, 5)[mask > 0], 0.95) / len(planes)
+                share[index] += sizes.max() / sizes.sum() / len(planes)
+    for index in (0, 1):
+        if share[index] > _ONE_NETWORK and share[1 - index] < _IN_PIECES and half_width[index] < half_width[1 - index]:
+            return index
+    return -1
