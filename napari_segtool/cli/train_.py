@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,9 @@ def add_to(app: typer.Typer) -> None:
 def train(
     image: Annotated[list[Path], typer.Option("-i", "--image", help="Image; may be repeated, one for each -l.", show_default=False)] = [],  # noqa: B006
     labels: Annotated[list[Path], typer.Option("-l", "--labels", help="Its labels or paint.", show_default=False)] = [],  # noqa: B006
+    weights: Annotated[
+        list[Path], typer.Option("-w", "--weights", help="How much each pixel counts: an image of numbers. None, or one for each -i.", show_default=False)
+    ] = [],  # noqa: B006
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder; new or empty, unless --resume.", show_default=False)] = None,
     learner: Annotated[str, typer.Option("--learner", help="See: segtool list learners.")] = "unet",
     labels_are: Annotated[str, typer.Option("--labels-are", help="mask: every pixel is labelled. paint: 0 is not labelled.")] = "mask",
@@ -50,8 +54,11 @@ def train(
         pairs: list[Any] = []
     elif not image or len(image) != len(labels):
         raise ParameterError(f"{len(image)} image(s) and {len(labels)} label file(s) were given.", hint="Give one -l for each -i, in the same order.")
+    elif weights and len(weights) != len(image):
+        raise ParameterError(f"{len(image)} image(s) and {len(weights)} file(s) of weights were given.", hint="Give one -w for each -i, in the same order.")
     else:
-        pairs = [(load(picture, axes=axes, spacing=spacing), marks) for picture, marks in zip(image, labels, strict=True)]
+        given = zip(image, labels, weights or itertools.repeat(None, len(image)), strict=True)
+        pairs = [(load(picture, axes=axes, spacing=spacing), marks, mass) for picture, marks, mass in given]
     device = read_settings().device if device == "auto" else device
     if dry_run:
         proposing = api.propose_steps(
