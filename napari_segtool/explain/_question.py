@@ -21,7 +21,7 @@ from napari_segtool.explain._asked import NOWHERE, Asked
 from napari_segtool.explain._layers import named_layers
 from napari_segtool.nets._forward import flushed_denormals
 from napari_segtool.nets._loaded import LoadedModel, Scenes
-from napari_segtool.nets._tiling import Box, Tile, plan_tiles, tile_around
+from napari_segtool.nets._tiling import Box, Tile, fitting_core, plan_tiles, tile_around
 
 
 class Part:
@@ -171,7 +171,7 @@ class Question:
         self,
         change: Callable[[Part, int], Tensor] | None = None,
         weights: Sequence[float] = (1.0,),
-        rule: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        rule: Callable[[], AbstractContextManager[Any]] | None = None,
     ) -> Steps[Tensor]:
         """Return the derivative of the asked-for logits with respect to the plane's normalised pixels.
 
@@ -183,7 +183,8 @@ class Question:
         weights
             What each of the changed inputs counts: there are as many as weights.
         rule
-            Entered while the network computes, to make derivatives obey other rules.
+            Entered while the network computes, to make derivatives obey other rules. These need not add up over the asked-for pixels, so
+            each piece of the map is made from all the pixels that it can depend on.
 
         Returns
         -------
@@ -195,31 +196,34 @@ class Question:
         total = torch.zeros(self.model.forward.channels, *self.shape, device=self.model.forward.device)
         passes = 2 * len(weights)
         while True:
-            everything = passes * len(self.tiles())
-            for number, part in enumerate(self.parts()):
-                at_once = max(1, min(len(weights), self._largest_px // math.prod(part.tile.outer_shape)))
+            pieces = self._pieces(additive=rule is None)
+            for number, (tile, wanted) in enumerate(pieces):
+                part = Part(self.asked, tile, self.pixels(tile.outer))
+                at_once = max(1, min(len(weights), self._largest_px // math.prod(tile.outer_shape)))
                 for first in range(0, len(weights), at_once):
                     counts, done = weights[first : first + at_once], number * passes + 2 * first
                     shown = part.pixels if change is None else torch.cat([change(part, first + i) for i in range(len(counts))])
                     pixels = shown.detach().requires_grad_()
-                    with rule():
+                    with rule() if rule is not None else nullcontext():
                         logits = self.logits(pixels)
-                    yield Progress(done + len(counts), everything, "gradient")
+                    yield Progress(done + len(counts), passes * len(pieces), "gradient")
                     if not part.mask(logits).any():
                         break
                     slope = self.gradient(part.score(logits) * torch.tensor(counts, device=logits.device), pixels)
-                    self.add(total, part.tile, slope.sum(0))
-                    yield Progress(done + 2 * len(counts), everything, "gradient")
+                    self.add(total, tile, slope.sum(0), wanted)
+                    yield Progress(done + 2 * len(counts), passes * len(pieces), "gradient")
             if not self.ask_everywhere():
                 return total
 
-    def add(self, target: Tensor, tile: Tile, values: Tensor) -> None:
-        """Add a part's ``(C, [Z,] Y, X)`` values, of all the pixels it shows, to a ``(C, Y, X)`` map of the plane."""
+    def add(self, target: Tensor, tile: Tile, values: Tensor, wanted: Box = ()) -> None:
+        """Add a part's ``(C, [Z,] Y, X)`` values, of all the pixels it shows or of a box of them, to a ``(C, Y, X)`` map of the plane."""
         if self._depth:
             if not tile.outer[0].start <= self._depth[0] < tile.outer[0].stop:
                 return
             values = values[:, self._depth[0] - tile.outer[0].start]
-        target[:, tile.outer[-2], tile.outer[-1]] += values
+        rows, columns = (wanted or tile.outer)[-2:]
+        top, left = (axis.start for axis in tile.outer[-2:])
+        target[:, rows, columns] += values[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
     def grid(self, maps: Tensor, scale: tuple[int, ...]) -> Tensor:
         """Return an empty ``(F, y, x)`` picture of the plane on a layer's grid.
@@ -273,6 +277,23 @@ class Question:
         self.memo.clear()
         return True
 
+    def _pieces(self, *, additive: bool) -> list[tuple[Tile, Box]]:
+        """Cut the work on a map of pixels: what to look at and to ask about, and which of the pixels looked at are then known.
+
+        Where contributions do not add up, a pixel's is known only when all that is asked about within its reach is asked at
+        once, on logits that are themselves right: twice the reach is looked at.
+        """
+        tiles = self.tiles()
+        if additive or len(tiles) == 1:
+            return [(tile, tile.outer) for tile in tiles]
+        shape, multiple = self._scenes.shape, self.model.forward.multiple
+        reach, _ = self.model.tile_size(shape, largest_px=self._largest_px)
+        twice = tuple(2 * n for n in reach)
+        depth = [slice(z, z + 1) for z in self._depth]
+        region = (*depth, *_grown(self._covered(whole=False), reach, shape)[-2:])
+        cut = plan_tiles(shape, fitting_core(shape, twice, multiple, self._largest_px), twice, multiple, region)
+        return [(Tile(_grown(tile.core, reach, shape), tile.outer), tile.core) for tile in cut]
+
     def _decide_steps(self) -> Steps[None]:
         while True:
             for part in self.parts():
@@ -290,3 +311,7 @@ class Question:
             return box
         depth = [slice(min(z, box[0].start), max(z + 1, box[0].stop)) if box is not None else slice(z, z + 1) for z in self._depth]
         return (*depth, *(slice(0, n) for n in self.shape))
+
+
+def _grown(box: Box, by: tuple[int, ...], shape: tuple[int, ...]) -> Box:
+    return tuple(slice(max(0, axis.start - n), min(most, axis.stop + n)) for axis, n, most in zip(box, by, shape, strict=True))
