@@ -59,7 +59,7 @@ class UNet2015(nn.Module):
         widths = [base_channels * 2**level for level in range(_LEVELS + 1)]
         before = [channels, *widths]
         self.down = nn.ModuleList(_block(before[level], widths[level], dropout if level == _LEVELS - 1 else 0.0) for level in range(_LEVELS))
-        self.pool = nn.MaxPool2d(2)
+        self.pool = nn.ModuleList(nn.MaxPool2d(2) for _ in range(_LEVELS))
         self.bottom = _block(widths[-2], widths[-1], dropout)
         rising = list(reversed(range(_LEVELS)))
         self.unpool = nn.ModuleList(nn.ConvTranspose2d(widths[level + 1], widths[level], 2, stride=2) for level in rising)
@@ -84,10 +84,10 @@ class UNet2015(nn.Module):
                 fitting = max(least, n + (least - n) % _STRIDE)
                 raise ShapeError(f"The U-Net of 2015 cannot take {n} pixels: a pooling would cut one in two.", hint=f"Show it {fitting} pixels.")
         skips = []
-        for block in self.down:
+        for block, pool in zip(self.down, self.pool, strict=True):
             x = block(x)  # (N, F·2^i, Y, X), 4 pixels smaller
             skips.append(x)
-            x = self.pool(x)
+            x = pool(x)
         x = self.bottom(x)
         for unpool, block, skip in zip(self.unpool, self.up, reversed(skips), strict=True):
             x = unpool(x)
