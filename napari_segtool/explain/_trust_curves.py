@@ -120,6 +120,6 @@ def _changed(question: Question, part: Part, fill: Tensor, away: Tensor) -> Tens
 
 
 def _sums(question: Question, part: Part, logits: Tensor, measure: str) -> NDArray[np.float64]:
-    values = question.asked.values(logits) if measure == "logit" else logits.softmax(1)[:, question.class_index]
+    values = question.asked.values(logits) if measure == "logit" else question.model.chances(logits)[:, question.class_index]
     sums: NDArray[np.float64] = (values * part.mask(logits)).double().flatten(1).sum(1).cpu().numpy()
     return sums
