@@ -3,6 +3,7 @@
 A path is accepted wherever a `Stack` is. Libraries that are slow to load are loaded by the verb that needs them.
 """
 
+from napari_segtool.api._augmentation import preview_augmentation, preview_augmentation_steps
 from napari_segtool.api._classical import apply_filter, apply_filter_steps, prepare_steps, segment, segment_rule_steps, segment_steps
 from napari_segtool.api._compare import Candidate, compare_slice, compare_slice_steps
 from napari_segtool.api._files import read, sample, write
@@ -27,6 +28,8 @@ __all__ = [
     "predict",
     "predict_steps",
     "prepare_steps",
+    "preview_augmentation",
+    "preview_augmentation_steps",
     "propose",
     "propose_steps",
     "read",

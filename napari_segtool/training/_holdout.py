@@ -92,7 +92,7 @@ def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
         weights = np.load(run.folder / "data" / name, mmap_mode="r") if name else None
         depth = record.counts[-1] if spatial == 3 and record.counts else 1
         sections = record.counts[-1] if record.counts else 1
-        pictures.append(Picture(image, marks, depth, weights, sections, _spacing_zyx(record.axes, record.spacing_um), record.order, record.counts))
+        pictures.append(Picture(image, marks, depth, weights, sections, spacing_zyx(record.axes, record.spacing_um), record.order, record.counts))
     return tuple(pictures)
 
 
@@ -136,7 +136,7 @@ def _labelled(pictures: Sequence[Picture]) -> Iterator[Field]:
                 yield Field(number, first, picture.image[part], marks, None, weights, around, section, picture.spacing_um)
 
 
-def _spacing_zyx(axes: str, spacing_um: Sequence[float]) -> tuple[float, ...]:
+def spacing_zyx(axes: str, spacing_um: Sequence[float]) -> tuple[float, ...]:
     """The spacing in the order Z, Y, X; the height of a plane without Z is taken to be its width."""
     known = dict(zip((letter for letter in axes if letter in "ZYX"), spacing_um, strict=False))
     return (known.get("Z", known["X"]), known["Y"], known["X"]) if "X" in known and "Y" in known else ()
