@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from napari_segtool import api
 from napari_segtool.core.errors import PaintError, ShapeError
 from napari_segtool.core.labels import Labels
 from napari_segtool.core.progress import drain
+from napari_segtool.core.registry import LOSSES
 from napari_segtool.core.stack import Stack
+from napari_segtool.training._loss_text import parse_loss
 from napari_segtool.training._weights import border_weights
 
 RNG = np.random.default_rng(0)
@@ -92,3 +95,19 @@ def test_weights_of_another_image_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match="weights"):
         drain(api.train_steps([(IMAGE, Labels(MASK, "ZYX"), np.ones((20, 24)))], "unet", run=tmp_path / "run", labels_are="mask", steps=1))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_the_guide_to_losses_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "losses.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    given: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "losses.md", "exec"), given)
+    assert "ZYX (2, 256, 256)" in capsys.readouterr().out
+    assert (tmp_path / "weighted-run" / "data" / "0-weights.npy").exists()
+    for text in re.findall(r"loss=\"([^\"]*)\"", page):
+        assert parse_loss(text)
+    for name in LOSSES.names():
+        assert f"`{name}" in page or f"{name} +" in page, name
