@@ -12,7 +12,7 @@ from napari_segtool.training.augment._patch import Patch, floor_of
 class SpeckleParams(Params):
     """How much speckle is laid over the picture."""
 
-    strength: float = param(1.0, "1 mixes in up to 0.6 of full speckle.", ge=0, le=1.6)
+    strength: float = param(1.0, "1 mixes in up to 0.4 of full speckle.", ge=0, le=2.5)
     probability: float = param(0.3, "Share of the patches that are changed.", ge=0, le=1)
 
 
@@ -25,16 +25,16 @@ class SpeckleParams(Params):
     reference="Wagner et al. 1983, doi:10.1109/T-SU.1983.31404",
 )
 def speckle(patch: Patch, rng: np.random.Generator, params: SpeckleParams) -> Patch:
-    """Multiply the signal by ``1 + a (r - 1)``, r Rayleigh-distributed with mean 1, ``a`` up to ``0.6 strength``; in place.
+    """Multiply the signal by ``1 + a (r - 1)``, r Rayleigh-distributed with mean 1, ``a`` up to ``0.4 strength``; in place.
 
-    Grains are wider than deep, as the beam is: the two Gaussian fields whose length is the amplitude are smoothed by up to 1.5 × 0.8 pixels.
+    Grains are wider than deep, as the beam is: the two Gaussian fields whose length is the amplitude are smoothed by up to 2.5 × 1.2 pixels.
     """
     import cv2
 
     if params.strength <= 0:
         return patch
-    share = np.float32(min(1.0, params.strength * rng.uniform(0.1, 0.6)))
-    across_px, deep_px = rng.uniform(0.5, 1.5), rng.uniform(0.3, 0.8)
+    share = np.float32(min(1.0, params.strength * rng.uniform(0.1, 0.4)))
+    across_px, deep_px = rng.uniform(0.7, 2.5), rng.uniform(0.4, 1.2)
     fields = rng.standard_normal((2, *patch.image.shape), dtype=np.float32)
     for plane in fields.reshape(-1, *patch.image.shape[2:]):
         cv2.GaussianBlur(plane, (0, 0), across_px, dst=plane, sigmaY=deep_px)
