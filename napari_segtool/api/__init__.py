@@ -8,7 +8,10 @@ from napari_segtool.api._classical import apply_filter, apply_filter_steps, prep
 from napari_segtool.api._compare import Candidate, compare_slice, compare_slice_steps
 from napari_segtool.api._files import read, sample, write
 from napari_segtool.api._learning import explain, explain_steps, predict, predict_steps, train, train_steps
+from napari_segtool.api._networks import describe_network, describe_network_steps
 from napari_segtool.api._propose import propose, propose_steps
+from napari_segtool.api._range_test import rate_range, rate_range_steps
+from napari_segtool.api._runs import runs_history
 from napari_segtool.api._scores import evaluate, evaluate_steps
 from napari_segtool.api._sources import Image, Marks, trimmed
 from napari_segtool.api._weight_map import weight_map, weight_map_steps
@@ -21,6 +24,8 @@ __all__ = [
     "apply_filter_steps",
     "compare_slice",
     "compare_slice_steps",
+    "describe_network",
+    "describe_network_steps",
     "evaluate",
     "evaluate_steps",
     "explain",
@@ -32,7 +37,10 @@ __all__ = [
     "preview_augmentation_steps",
     "propose",
     "propose_steps",
+    "rate_range",
+    "rate_range_steps",
     "read",
+    "runs_history",
     "sample",
     "segment",
     "segment_rule_steps",
