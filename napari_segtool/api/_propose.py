@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from napari_segtool.training._proposal import Proposal
 
 
-
 def propose_steps(
     pairs: Iterable[Sequence[Any]],
     learner: str = "unet",

@@ -154,7 +154,7 @@ def _patch_px(at: _Chooser) -> Choice:
         ), f"With {side} px across, a patch of as many µm in depth has about {_voxels(at) // 1000} thousand voxels, which suits the machine."
     if largest <= _PATCH_PX:
         return max(32, largest), f"The images are {largest} px wide at the resolution of the network: a patch shows a whole one."
-    return _PATCH_PX, f"{_PATCH_PX} px show several times what the network sees around a pixel, and many different places are seen in little time."
+    return _PATCH_PX, f"{_PATCH_PX} px hold what the network sees around a pixel, and many different places are seen in little time."
 
 
 def _patch_planes(at: _Chooser) -> Choice:
