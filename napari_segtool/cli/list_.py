@@ -18,6 +18,7 @@ KINDS = {
     "learners": registry.LEARNERS,
     "networks": registry.NETWORKS,
     "losses": registry.LOSSES,
+    "augmentations": registry.AUGMENTATIONS,
     "explainers": registry.EXPLAINERS,
     "metrics": registry.METRICS,
     "samples": registry.SAMPLES,

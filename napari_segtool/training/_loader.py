@@ -109,7 +109,7 @@ class BatchMaker:
         for attempt in range(1, _TRIES + 1):
             last = attempt == _TRIES
             patch = self._patch_of(self._sampler.draw(rng), rng, STILL if last else self._augmentation, jitter=not last)
-            if (patch.classes != IGNORED).any():
+            if _has_something(patch):
                 break
         return patch
 
@@ -179,6 +179,11 @@ class Prefetcher:
     def close(self) -> None:
         """Wait for the threads to end."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _has_something(patch: Patch) -> bool:
+    known = patch.classes != IGNORED
+    return bool(known.any() if patch.weights is None else (known & (patch.weights > 0)).any())
 
 
 def _weights_of(patch: Patch) -> NDArray[np.float32]:

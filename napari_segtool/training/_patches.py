@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.errors import PaintError
 from napari_segtool.training._holdout import Field
+from napari_segtool.training._pairs import IGNORED
 
 _MOST_PLACES = 4000
 
@@ -33,7 +34,7 @@ class Draw:
 class PatchSampler:
     """Draws labelled pixels: first a class, each as likely as any other, then an image that has it, then one of its fields, then a pixel there.
 
-    Labels are read twice, plane by plane; at most 4000 places of each class and field are kept.
+    Labels are read twice, plane by plane; at most 4000 places of each class and field are kept. A pixel of weight 0 is not drawn.
 
     Parameters
     ----------
@@ -84,12 +85,18 @@ class PatchSampler:
         return Draw(number, (int(z), int(y), int(x)))
 
 
+def _marks(field: Field, z: int) -> NDArray[np.uint8]:
+    """The flat labels of a plane; a pixel that counts nothing is as good as unlabelled."""
+    marks = np.asarray(field.learn[z]).ravel()
+    return marks if field.weights is None else np.where(np.asarray(field.weights[z]).ravel() > 0, marks, np.uint8(IGNORED))
+
+
 def _places_of(field: Field, classes: int, rng: np.random.Generator, pixels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Places of each class in a field, all or 4000 of them by chance, as indices into its flat labels; adds their true numbers to ``pixels``."""
     planes, height, width = field.learn.shape
     counts = np.zeros((planes, classes), np.int64)
     for z in range(planes):
-        counts[z] = np.bincount(np.asarray(field.learn[z]).ravel(), minlength=256)[:classes]
+        counts[z] = np.bincount(_marks(field, z), minlength=256)[:classes]
     totals = counts.sum(axis=0)
     pixels += totals
     ranks = [np.sort(rng.choice(int(n), _MOST_PLACES, replace=False)) if n > _MOST_PLACES else np.arange(n) for n in totals]
@@ -100,6 +107,6 @@ def _places_of(field: Field, classes: int, rng: np.random.Generator, pixels: NDA
         for index in np.flatnonzero(counts[z]):
             first, last = np.searchsorted(ranks[index], (before[z, index], before[z, index] + counts[z, index]))
             if first < last:
-                plane = np.asarray(field.learn[z]).ravel() if plane is None else plane
+                plane = _marks(field, z) if plane is None else plane
                 found[index].append(z * height * width + np.flatnonzero(plane == index)[ranks[index][first:last] - before[z, index]])
     return [np.concatenate(parts) if parts else np.empty(0, np.int64) for parts in found]

@@ -159,6 +159,21 @@ def test_weights_come_with_the_patches_and_images_without_them_count_fully() -> 
     assert maker((field(marks),)).make(0).weights is None
 
 
+def test_pixels_that_count_nothing_are_never_drawn_and_never_all_there_is() -> None:
+    weights = np.zeros((1, 300, 200), np.float32)
+    weights[0, 150, 50:55] = 1
+    marks = np.zeros((1, 300, 200), np.uint8)
+    marks[0, :, 100:] = 1
+    weights[0, 20, 120] = 0.5
+    one = replace(field(marks), weights=weights)
+    sampler = PatchSampler((one,), 2, balance=1.0, seed=0)
+    assert sampler.pixels.tolist() == [5, 1]
+    for step in range(10):
+        batch = maker((one,)).make(step)
+        assert batch.weights is not None
+        assert ((batch.classes != 255) & (batch.weights > 0)).reshape(4, -1).any(axis=1).all()
+
+
 @pytest.mark.parametrize("section", [0, 3, 6])
 def test_neighbouring_sections_are_channels_mirrored_at_the_ends(section: int) -> None:
     rng = np.random.default_rng(0)
