@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_VERBS = ("apply_filter", "evaluate", "explain", "predict", "read", "sample", "segment", "train", "write")
+_VERBS = ("apply_filter", "describe_network", "evaluate", "explain", "predict", "propose", "read", "sample", "segment", "train", "write")
 _TYPES = {
     "Labels": "labels",
     "ModelBundle": "result",
@@ -33,12 +33,16 @@ if TYPE_CHECKING:
     from napari_segtool.api import (
         apply_filter,
         apply_filter_steps,
+        describe_network,
+        describe_network_steps,
         evaluate,
         evaluate_steps,
         explain,
         explain_steps,
         predict,
         predict_steps,
+        propose,
+        propose_steps,
         read,
         sample,
         segment,
