@@ -1,7 +1,7 @@
 """Samples per second of the complete training step against MONAI and torchio, in turn, in one process tree.
 
     python benchmarks/training.py
-    python benchmarks/training.py --base-channels 32 --batch 4 --steps 10 --rounds 3 --busy
+    python benchmarks/training.py --base-channels 16 --batch 8 --steps 10 --rounds 3 --busy
     python benchmarks/training.py --device cuda --steps 100 --workers 8
 
 A step is everything: a batch is drawn, cut, varied and normalised, goes forward and back through the same U-Net, and AdamW moves the weights. Each
@@ -89,7 +89,7 @@ def our_engine(image: np.ndarray, labels: np.ndarray, options: argparse.Namespac
     trainer = Trainer(plan, fields, channels=1, classes=2, normalisation=Normalisation(), device=options.device, seed=0, watch=Watch(Run(folder, {})))
     trainer.choose_precision()
     maker = trainer.batches()
-    prefetcher = Prefetcher(maker, max(1, options.workers))
+    prefetcher = Prefetcher(maker, options.workers)
     waited: list[float] = []
 
     def step(number: int) -> float:
@@ -276,14 +276,14 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, help="its labels: 0 and not 0")
     parser.add_argument("--planes", type=int, default=20)
     parser.add_argument("--side", type=int, default=512, help="of the synthetic texture")
-    parser.add_argument("--base-channels", type=int, default=16)
+    parser.add_argument("--base-channels", type=int, default=32)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--patch", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--steps", type=int, default=6, help="steps in each round, after two to warm up")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 takes its own choice")
-    parser.add_argument("--workers", type=int, default=0, help="processes of the peers' DataLoader; threads of ours, of which there is at least one")
+    parser.add_argument("--workers", type=int, default=0, help="processes of the peers' DataLoader; threads of ours, 0 as many as it needs")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto", help="of our engine")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,7 @@ from napari_segtool.training.augment._presets import prepare, vary
 _JITTER = 0.35
 """A patch's centre lies this share of its size, at most, from the pixel it was drawn for: not so far that rotation could push the pixel out."""
 _TRIES = 4
+_MOST_THREADS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,18 +154,21 @@ class BatchMaker:
 class Prefetcher:
     """Makes the next batches in threads while the present one is used.
 
+    One thread, one batch ahead, is enough beside a CPU, whose steps take ten times as long as their batches. Whenever a training has to wait
+    (beside a GPU) one more is put to work; what the batches are does not depend on that.
+
     Parameters
     ----------
     maker
         Makes them.
-    threads
-        How many batches are made at a time, and ahead. One is enough beside a CPU, whose steps take ten times as long as their batches;
-        a GPU wants as many as there are cores to spare.
+    most
+        Threads at most; 0 takes the cores of this process but one, up to eight.
     """
 
-    def __init__(self, maker: BatchMaker, threads: int = 1) -> None:
-        self._maker, self._threads = maker, max(1, threads)
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
+    def __init__(self, maker: BatchMaker, most: int = 0) -> None:
+        self._maker, self._threads = maker, 1
+        self._most = most or min(_MOST_THREADS, max(1, _cores() - 1))
+        self._pool = ThreadPoolExecutor(self._most, thread_name_prefix="batches")
         self._ahead: deque[tuple[int, Future[Batch]]] = deque()
 
     def take(self, step: int) -> Batch:
@@ -171,6 +176,8 @@ class Prefetcher:
         while self._ahead and self._ahead[0][0] != step:
             self._ahead.popleft()[1].cancel()
         mine = self._ahead.popleft()[1] if self._ahead else None
+        if mine is not None and not mine.done():
+            self._threads = min(self._most, self._threads + 1)
         following = self._ahead[-1][0] + 1 if self._ahead else step + 1
         for number in range(following, step + 1 + self._threads):
             self._ahead.append((number, self._pool.submit(self._maker.make, number)))
@@ -179,6 +186,10 @@ class Prefetcher:
     def close(self) -> None:
         """Wait for the threads to end."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _has_something(patch: Patch) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -251,9 +253,37 @@ def test_patches_from_disk_and_of_any_depth_are_those_from_memory(kind: str, tmp
 
 def test_several_threads_make_the_same_batches_in_order() -> None:
     fields = (sparse_field(),)
-    ahead, here = Prefetcher(maker(fields), threads=3), maker(fields)
+    ahead, here = Prefetcher(maker(fields), most=3), maker(fields)
     try:
         for step in (0, 1, 2, 3, 8, 9, 5):
             assert (ahead.take(step).images == here.make(step).images).all()
     finally:
         ahead.close()
+
+
+def test_another_thread_is_put_to_work_only_where_the_training_waits() -> None:
+    class Slow:
+        """Makes batches that take a while, and notes how many are made at a time."""
+
+        def __init__(self) -> None:
+            self.now = self.most = 0
+            self.lock = threading.Lock()
+
+        def make(self, step: int) -> int:
+            with self.lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+            time.sleep(0.02)
+            with self.lock:
+                self.now -= 1
+            return step
+
+    for pause, wanted in ((0.0, 3), (0.06, 1)):
+        slow = Slow()
+        ahead = Prefetcher(slow, most=3)  # type: ignore[arg-type]
+        ahead.take(0)
+        for step in range(1, 8):
+            time.sleep(pause)
+            assert ahead.take(step) == step
+        ahead.close()
+        assert (slow.most >= 2) == (wanted == 3)
