@@ -52,10 +52,10 @@ def curves(run: Path, path: Path) -> None:
     events = [json.loads(line) for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     figure = _figure(8, 4)
     left = figure.subplots()
-    for kind, name, colour in (("step", "loss", "#0072B2"), ("validation", "validation_loss", "#D55E00")):
+    for kind, name, title, colour in (("step", "loss", "loss", "#0072B2"), ("validation", "loss", "held out", "#D55E00")):
         points = [(event["step"], event[name]) for event in events if event["kind"] == kind and event.get(name) is not None]
         if points:
-            left.plot(*zip(*points, strict=True), color=colour, label=name.replace("_", " "), linewidth=1.2)
+            left.plot(*zip(*points, strict=True), color=colour, label=title, linewidth=1.2)
     left.set(xlabel="step", ylabel="loss")
     left.legend(loc="upper left", frameon=False)
     points = [(event["step"], event["dice"]) for event in events if event["kind"] == "validation" and event.get("dice") is not None]

@@ -10,6 +10,7 @@ import typer
 
 from napari_segtool.cli._options import Axes, JsonProgress, Settings, Slices, Spacing, load, parse_settings
 from napari_segtool.cli._proposal import tell_proposal
+from napari_segtool.cli._rates import tell_rates
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.settings import read_settings
@@ -37,7 +38,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last good checkpoint of the run folder.")] = False,
     start_from: Annotated[Path | None, typer.Option("--from", help="Start from the weights of this model.", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, with memory and time, and do not train.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="With --dry-run: as JSON.")] = False,
+    find_rate: Annotated[bool, typer.Option("--find-rate", help="Find a learning rate by a short test (about 100 steps), and do not train.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="With --dry-run or --find-rate: as JSON.")] = False,
     slices: Slices = "",
     axes: Axes = "",
     spacing: Spacing = "",
@@ -46,7 +48,7 @@ def train(
     """Learn a model from paint or labels."""
     from napari_segtool import api
 
-    if output is None and not dry_run:
+    if output is None and not (dry_run or find_rate):
         raise ParameterError("No run folder was given.", hint="Say where the run goes: -o RUN.")
     if dry_run and resume:
         raise ParameterError("A run that is resumed goes on as it began: there is nothing to choose.", hint="Leave out --dry-run, or --resume.")
@@ -72,6 +74,19 @@ def train(
             **parse_settings(settings),  # type: ignore[arg-type]
         )
         tell_proposal(follow(proposing, as_json=json_progress, title="Looking"), as_json=json)
+        return
+    if find_rate:
+        testing = api.rate_range_steps(
+            output if resume and output is not None else pairs,
+            learner,
+            labels_are=labels_are,  # type: ignore[arg-type]
+            steps=steps or 100,
+            seed=seed,
+            device=device,
+            slices=slices,
+            **parse_settings(settings),  # type: ignore[arg-type]
+        )
+        tell_rates(follow(testing, as_json=json_progress, title="Testing learning rates"), as_json=json)
         return
     assert output is not None
     work = api.train_steps(

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -61,7 +61,12 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+        self._readers: list[Callable[[Mapping[str, Any]], None]] = []
         self.lost = 0
+
+    def also(self, reader: Callable[[Mapping[str, Any]], None]) -> None:
+        """Hand every further event to ``reader`` too, after it was written."""
+        self._readers.append(reader)
 
     def write(self, kind: Kind, **facts: Any) -> None:
         """Append one event with the time (seconds since 1970); NaN and infinite numbers become null."""
@@ -70,11 +75,12 @@ class EventLog:
         try:
             with self._path.open("ab", buffering=0) as file:
                 written = file.write(line)
+            self._torn = written is not None and written < len(line)
+            self.lost += self._torn
         except OSError:
             self.lost += 1
-            return
-        self._torn = written is not None and written < len(line)
-        self.lost += self._torn
+        for reader in self._readers:
+            reader(record)
 
 
 def read_events(path: Path, offset: int = 0) -> tuple[tuple[Mapping[str, Any], ...], int]:

@@ -15,6 +15,7 @@ from napari_segtool.core.result import ModelBundle
 from napari_segtool.nets._bundle import open_bundle
 from napari_segtool.nets._forward import flushed_denormals, out_of_memory
 from napari_segtool.training._checkpoint import drop_checkpoints
+from napari_segtool.training._curves import CurveFiles
 from napari_segtool.training._events import ENDS, EventLog, TrainingProgress
 from napari_segtool.training._loader import Prefetcher
 from napari_segtool.training._lock import sole_trainer
@@ -71,7 +72,8 @@ def fit_steps(run: Run, plan: Plan) -> Steps[ModelBundle]:
         if finished is not None:
             log.write("message", text="This run is finished; its model is returned as it is.")
             return finished
-        threads = int(run.config.get("threads", 0)) or _all_cores()
+        log.also(CurveFiles(run.folder, tuple(str(entry["name"]) for entry in run.classes), lambda text: log.write("message", text=text)).take)
+        threads = int(run.config.get("threads", 0)) or all_cores()
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
@@ -314,7 +316,7 @@ def _finished(run: Run) -> ModelBundle | None:
         return None
 
 
-def _all_cores() -> int:
+def all_cores() -> int:
     """Cores this process may use: as its environment says, else all that it is allowed to run on."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked):

@@ -291,11 +291,11 @@ class Sitting:
     def _decision_text(self) -> str:
         found, names = self.decision, [str(entry["name"]) for entry in self.run.classes]
         judge = {"objects": "objects agree", "strokes": "strokes stay in one piece", "dice": "Dice"}.get(found.criterion, "")
-        gain = f"on held-out pixels ({judge}: {found.after:.3f} instead of {found.before:.3f})"
+        gain = f"{judge}: {found.after:.3f} instead of {found.before:.3f}" if found.after - found.before >= 0.0005 else f"{judge} as well, and more surely"
         if len(names) == 2:
-            return f"A pixel is given to {names[1]} from a probability of {found.threshold:.2f} on, which is better {gain}."
+            return f"A pixel is given to {names[1]} from a probability of {found.threshold:.2f} on, which is better on held-out pixels ({gain})."
         moved = ", ".join(f"{name} {bias:+.2f}" for name, bias in zip(names, found.bias, strict=True))
-        return f"Log-probabilities of the classes are shifted ({moved}), which is better {gain}."
+        return f"Log-probabilities of the classes are shifted ({moved}), which is better on held-out pixels ({gain})."
 
     def _restore(self) -> bool:
         checkpoint = read_checkpoint(self.run.folder / "checkpoints", lambda text: self.log.write("message", text=text))

@@ -31,7 +31,8 @@ from napari_segtool.training._touching import gaps_between
 _GRID = np.arange(-12, 13) / 4
 _SMOOTHING = 0.75
 """Of the objects' agreement, in units of the bias."""
-_DICE_TO_LOSE = 0.05
+_DICE_TO_LOSE, _DICE_SHARE = 0.05, 0.25
+"""What objects and strokes may cost in Dice, and how much Dice counts beside them."""
 _SHRINKAGE = 0.1
 """A bias of 1 has to gain this, divided by the number of objects or strokes that speak for it."""
 _LEAST_GAIN = 0.002
@@ -154,7 +155,7 @@ def _best_on_grid(name: Criterion, raw: NDArray[np.float64], smooth: NDArray[np.
     classes, middle = len(pixels.present), len(_GRID) // 2
     dice = np.array([pixels.dice(_along(index, step, classes)) for step in _GRID])
     allowed = (raw >= raw[middle]) & (dice >= dice[middle] - _DICE_TO_LOSE)
-    wanted = np.where(allowed, smooth - _SHRINKAGE / max(units, 1) * _GRID**2, -np.inf)
+    wanted = np.where(allowed, smooth + _DICE_SHARE * dice - _SHRINKAGE / max(units, 1) * _GRID**2, -np.inf)
     best = int(wanted.argmax())
     if wanted[best] < wanted[middle] + _LEAST_GAIN:
         best = middle

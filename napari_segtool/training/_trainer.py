@@ -134,7 +134,7 @@ class Trainer:
         Returns
         -------
         float
-            Mean loss of the batches. On CUDA that of the step before, NaN at the first: reading a number waits for all work that is under way.
+            Mean loss of the batches; on CUDA that of the step before, because reading a number waits for all work that is under way.
 
         Raises
         ------
