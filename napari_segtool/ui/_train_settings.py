@@ -201,7 +201,7 @@ class TrainSettings(QWidget):
         patch, kind = values.get("patch_px"), values.get("dimensions", "")
         parts = [
             f"{kind} patches {patch}×{patch}".strip() if patch else "",
-            f"batch {values['batch']}" if "batch" in values else "",
+            f"batch {values['batch']}" if values.get("batch") else "",
             f"{self.budget.minutes:g} min" if self.budget.minutes else f"{self.budget.steps} steps",
             f"from {images} images" if images > 1 else "",
         ]
