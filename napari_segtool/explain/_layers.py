@@ -28,7 +28,17 @@ def named_layers(forward: Forward, *, inside: bool = False) -> dict[str, tuple[i
     dict
         For each block how many input pixels one of its own spans along each spatial axis. What makes the logits themselves
         is left out.
+
+    Raises
+    ------
+    ParameterError
+        If the network is one without padding.
     """
+    if forward.border_px:
+        raise ParameterError(
+            "This network works without padding: what its layers make does not lie on the picture's grid, and so cannot be shown on it.",
+            hint="Choose an explainer that asks the pixels, such as gradient, SmoothGrad or occlusion.",
+        )
     names = {module: name for name, module in forward.network.named_modules() if name and _makes_maps(forward.network, name, inside)}
     sides = [2 * n if n > 1 else 8 for n in forward.multiple]
     found: dict[str, tuple[int, ...]] = {}

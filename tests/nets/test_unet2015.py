@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from napari_segtool import api
 from napari_segtool.core.errors import ParameterError, ShapeError
 from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import NETWORKS
 from napari_segtool.core.stack import Stack
+from napari_segtool.core.target import Target
 from napari_segtool.inference._predict import predict_steps
 from napari_segtool.nets._bundle import load_network, save_bundle
 from napari_segtool.nets._forward import Forward
@@ -180,3 +182,12 @@ def test_volumes_are_refused_with_a_hint() -> None:
         build_unet2015(UNet2015Params(), 1, 2, 3)
     assert refused.value.hint
     assert NETWORKS.get("unet2015").dimensions == (2,)
+
+
+def test_it_is_explained_by_its_pixels_and_not_by_its_layers_which_lie_on_no_grid_of_the_picture() -> None:
+    model = loaded_by_hand(unet2015())
+    stack = Stack(noise(2, 30, 41).numpy(), "ZYX")
+    assert api.explain(model.bundle, stack, "gradient", Target(1, plane=(1,)), loaded=model).shape == (1, 30, 41)
+    with pytest.raises(ParameterError, match="without padding") as refused:
+        api.explain(model.bundle, stack, "gradcam", Target(1, plane=(1,)), loaded=model)
+    assert "gradient" in refused.value.hint
