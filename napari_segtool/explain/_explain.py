@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_segtool import __version__
-from napari_segtool.core.errors import DeviceError
+from napari_segtool.core.errors import DeviceError, ModelError
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.registry import EXPLAINERS
 from napari_segtool.core.result import ModelBundle, Step, data_sha
@@ -52,7 +52,7 @@ def explain_steps(
         As for prediction.
     precision
         "float32", "bfloat16", or "auto": as for prediction, but float32 for a single pixel or a region, where rounding does not
-        average out, and for explainers with the trait ``"float32"``.
+        average out.
     loaded
         The model in memory where the caller keeps it.
     **params
@@ -70,16 +70,21 @@ def explain_steps(
     ParameterError
         If the explainer or one of its parameters is unknown.
     ModelError, AxesError
-        If the class, the pixel, the region or the plane does not exist, or the stack does not fit the model.
+        If the model is no network, or the class, the pixel, the region or the plane does not exist, or the stack does not fit the model.
     DeviceError
         If the device is absent or its memory is too small.
     """
     entry = EXPLAINERS.get(explainer)
     values = entry.params.build(**params)
+    if not bundle.card.get("network"):
+        raise ModelError(
+            f"{entry.title} looks into networks, and this model of the learner {bundle.card.get('learner', '?')} has none.",
+            hint="Choose a model that is a network, for example one of the learner unet.",
+        )
     if loaded is None:
         yield Progress(0, 0, "loading the model")
         loaded = load_model(bundle, device=device, precision=precision, threads=threads)
-    if precision == "auto" and ("float32" in entry.traits or target.point or target.region is not None):
+    if precision == "float32" or (precision == "auto" and (target.point or target.region is not None)):
         loaded = replace(loaded, forward=loaded.forward.in_float32())
     question = Question(loaded, stack, target)
     drawn: NDArray[np.float32] | None = None

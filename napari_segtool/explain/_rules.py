@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,16 +50,20 @@ class BackwardRule(TorchFunctionMode):
             return function(*args, **kwargs)
         x, rest = (args[0], args[1:]) if args else (kwargs.pop("input"), ())
         alone = function.__name__.endswith("_") or kwargs.get("inplace") or True in rest  # in place: x is kept from it
-        with torch.no_grad():
-            f = function(x.detach().clone() if alone else x.detach(), *rest, **kwargs)
-        return _Passed.apply(x, f, self._guided)  # type: ignore[no-untyped-call]
+        rectify = partial(_rectified, function, rest, kwargs, alone)
+        return _Passed.apply(x, rectify, self._guided)  # type: ignore[no-untyped-call]
+
+
+def _rectified(function: Callable[..., Tensor], rest: tuple[Any, ...], kwargs: dict[str, Any], alone: bool, x: Tensor) -> Tensor:
+    return function(x.clone() if alone else x, *rest, **kwargs)
 
 
 class _Passed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, f: Tensor, guided: bool) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, rectify: Callable[[Tensor], Tensor], guided: bool) -> Tensor:
+        f = rectify(x)  # made here: what is handed in would come out as a view, whose strides slow the layers behind it
         ctx.save_for_backward(*([f] if guided else []))
-        return f.view_as(f)
+        return f
 
     @staticmethod
     def backward(ctx: Any, *back: Tensor) -> tuple[Tensor, None, None]:

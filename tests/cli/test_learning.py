@@ -67,7 +67,7 @@ def test_python_predicts_what_the_command_line_does(command, trained, files, tmp
 
 
 @pytest.mark.parametrize("explainer", ["gradient", "gradcam"])
-@pytest.mark.parametrize("place", [["--at", "1,20,20"], ["--slice", "2"], []])
+@pytest.mark.parametrize("place", [["--at", "1,20,20"], ["--slice", "2", "--against", "0"], []])
 def test_an_explanation_is_written_for_a_pixel_or_a_slice(command, trained, files, tmp_path, explainer, place):
     image, _ = files
     assert command("explain", trained, image, "--explainer", explainer, "--class", 1, *place, "-o", tmp_path / "why.tif") == 0
@@ -77,10 +77,20 @@ def test_an_explanation_is_written_for_a_pixel_or_a_slice(command, trained, file
     assert np.isfinite(overlay.data).all()
 
 
+def test_an_object_of_a_label_image_is_explained(command, trained, files, tmp_path):
+    image, truth = files
+    place = f"{truth}:255"
+    assert command("explain", trained, image, "--explainer", "guided-backprop", "--class", 1, "--region", place, "--slice", 2, "-o", tmp_path / "why.tif") == 0
+    assert segtool.read(tmp_path / "why.tif").data.any()
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["--class", "9"],
+        ["--class", "1", "--against", "9"],
+        ["--class", "1", "--region", "objects.tif"],
+        ["--class", "1", "--region", "nowhere.tif:1"],
         ["--class", "1", "--at", "1,99,20"],
         ["--class", "1", "--slice", "7"],
         ["--class", "1", "--at", "x"],

@@ -6,7 +6,7 @@ from torch import nn
 
 from napari_segtool.core.progress import drain
 from napari_segtool.core.stack import Stack
-from napari_segtool.core.target import Target
+from napari_segtool.core.target import Region, Target
 from napari_segtool.explain._explain import explain_steps
 from napari_segtool.explain._question import Question
 from napari_segtool.nets._forward import Forward
@@ -162,15 +162,17 @@ def test_of_a_volume_the_asked_for_plane_is_shown_and_all_its_neighbours_count()
 
 
 @pytest.mark.skipif(not HAS_BFLOAT16, reason="this processor has no bfloat16")
-@pytest.mark.parametrize("target", [Target(1), Target(1, point=(60, 70))])
-def test_it_is_drawn_in_float32_unless_bfloat16_is_asked_for_and_that_points_the_same_way(target):
+def test_a_class_is_explained_in_the_models_number_format_which_points_the_same_way_and_a_pixel_or_region_in_float32():
     network, _ = small_unet(base_channels=16, depth=3)
-    stack, model = Stack(noise(120, 130), "YX"), loaded_by_hand(network, precision="bfloat16")
-    expected = explained(loaded_by_hand(network), stack, target, show="sign")
-    fine, coarse = (explained(model, stack, target, show="sign", precision=name) for name in ("auto", "bfloat16"))
-    assert [overlay.memo["history"][0].params["precision"] for overlay in (fine, coarse)] == ["float32", "bfloat16"]
-    np.testing.assert_array_equal(fine.data, expected.data)
-    assert np.sum(fine.data * coarse.data) / np.linalg.norm(fine.data) / np.linalg.norm(coarse.data) >= 0.98
+    stack, model, exact = Stack(noise(120, 130), "YX"), loaded_by_hand(network, precision="bfloat16"), loaded_by_hand(network)
+    expected, coarse = (explained(each, stack, Target(1), show="sign") for each in (exact, model))
+    assert [overlay.memo["history"][0].params["precision"] for overlay in (expected, coarse)] == ["float32", "bfloat16"]
+    assert 0.98 <= np.sum(expected.data * coarse.data) / np.linalg.norm(expected.data) / np.linalg.norm(coarse.data) < 1
+    for target in (Target(1, point=(60, 70)), Target(1, region=Region.of_pixels([(60, 70), (61, 80)]))):
+        np.testing.assert_array_equal(explained(model, stack, target).data, explained(exact, stack, target).data)
+    np.testing.assert_array_equal(explained(model, stack, Target(1), show="sign", precision="float32").data, expected.data)
+    rounded = explained(model, stack, Target(1, point=(60, 70)), precision="bfloat16")
+    assert rounded.memo["history"][0].params["precision"] == "bfloat16"
 
 
 def test_too_little_memory_makes_the_parts_smaller(monkeypatch):

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from napari_segtool.core.errors import AxesError, ModelError, ParameterError
 from napari_segtool.core.progress import drain
+from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
 from napari_segtool.explain._explain import explain_steps
@@ -82,3 +85,10 @@ def test_a_saved_model_is_explained_and_the_recipe_says_how(tmp_path):
     assert step.params["class"] == 2
     assert step.params["plane"] == [2]
     assert step.params["model_sha"] == bundle.card["weights_sha256"][:16]
+
+
+def test_a_model_that_is_no_network_is_refused_before_anything_is_loaded():
+    forest = ModelBundle(Path("somewhere"), {"learner": "forest", "network": ""})
+    with pytest.raises(ModelError, match="learner forest has none") as refused:
+        drain(explain_steps(forest, STACK, "gradient", Target(1)))
+    assert "network" in refused.value.hint
