@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import queue
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
-from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from napari_segtool import _worker_records as records
+from napari_segtool._worker_child import Child
+from napari_segtool._worker_pack import pack, unpack
 from napari_segtool.core.errors import DeviceError
-from napari_segtool.core.planes import PlaneIndex
+from napari_segtool.core.inside import ReceptiveField
+from napari_segtool.core.planes import PlaneIndex, plane_axes
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.result import ModelBundle, Prediction, Step, data_sha
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Region, Target
-from napari_segtool.core.wanted import Wanted, locate, place_region
+from napari_segtool.core.wanted import Wanted, check_plane, locate, place_region
 
 Record = dict[str, Any]
+_OF_A_PLANE = ("activations", "receptive_field", "trust")
 _BEAT_S = 0.1
 """A waiting request yields this often, so that it can be cancelled."""
 
@@ -52,7 +52,7 @@ class WorkerClient:
     def __init__(self, *, threads: int = 0, environment: Mapping[str, str] | None = None) -> None:
         self._threads = threads or max(1, (os.cpu_count() or 2) - 1)
         self._environment = dict(environment or {})
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._lock = threading.Lock()
         self._closed = False
 
@@ -116,6 +116,29 @@ class WorkerClient:
             history = (*history[:-1], replace(step, inputs={"region": data_sha(target.region.mask)}))
         return replace(overlay, memo={**overlay.memo, "plane": plane, "history": history})
 
+    def inside_steps(
+        self, verb: str, model: ModelBundle | str | Path, *images: Stack | str | Path, device: str = "auto", precision: str = "auto", **arguments: Any
+    ) -> Steps[Any]:
+        """Look inside a network in the child.
+
+        Parameters
+        ----------
+        verb
+            "layers", "filters", "activations", "patches", "receptive_field", "trust" or "similar_places": arguments and result are
+            those of ``api.<verb>_steps``, by name, without ``loaded``.
+        images
+            None, one, or for "patches" several; files are read in the child.
+        """
+        plane: PlaneIndex = ()
+        handed, given = images, arguments
+        if verb in _OF_A_PLANE and isinstance(images[0], Stack) and not _looks_beyond(model):
+            plane, given = _of_a_plane(images[0], arguments)
+            handed = (Wanted(images[0], [plane]).cut() if plane else images[0],)
+        request = {"model": _path(model), "what": verb, "options": self._options({"device": device, "precision": precision})}
+        result, folder = yield from self._ask("inside", request, None, (handed, given))
+        answer = unpack(result["value"], lambda name: records.take_array(folder / name))
+        return _in_its_stack(answer, plane, arguments) if plane else answer
+
     def warm_steps(self, model: ModelBundle | str | Path = "", *, device: str = "auto", precision: str = "auto") -> Steps[Record]:
         """Load torch, and a model, ahead of the first question; returns ``device`` and ``precision`` as chosen."""
         options = self._options({"device": device, "precision": precision})
@@ -137,7 +160,9 @@ class WorkerClient:
     def _options(self, options: Record) -> Record:
         return {"threads": self._threads, **options}
 
-    def _ask(self, verb: str, request: Record, stack: Stack | None) -> Generator[Progress, None, tuple[Record, Path]]:
+    def _ask(
+        self, verb: str, request: Record, stack: Stack | None, inside: tuple[Sequence[Stack | str | Path], Record] | None = None
+    ) -> Generator[Progress, None, tuple[Record, Path]]:
         child = self._living()
         number, answers = child.open()
         path = child.folder / f"in-{number}.npy"
@@ -146,6 +171,8 @@ class WorkerClient:
             yield Progress(0, 0, "starting")
             if stack is not None:
                 request["stack"] = yield from records.send_stack(stack, path)
+            if inside is not None:
+                yield from _hand_over(request, *inside, path)
             child.send({"id": number, "verb": verb, **request})
             asked = True
             last = Progress(0, 0, "waiting")
@@ -168,143 +195,16 @@ class WorkerClient:
                 with contextlib.suppress(DeviceError):
                     child.send({"id": number, "verb": "cancel"})
             elif not asked:
-                path.unlink(missing_ok=True)
+                records.remove_inputs(child.folder, number)
             child.forget(number)
 
-    def _living(self) -> _Child:
+    def _living(self) -> Child:
         with self._lock:
             if self._child is None or not self._child.alive:
                 if self._child is not None:
                     self._child.end()
-                self._child = _Child(self._threads, self._environment)
+                self._child = Child(self._threads, self._environment)
             return self._child
-
-
-class _Child:
-    """One child process, its folder, and the requests that wait for it."""
-
-    def __init__(self, threads: int, environment: Mapping[str, str]) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="segtool-worker-"))
-        count = str(threads)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "napari_segtool.worker", str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, **environment},
-            creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
-        )
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, queue.Queue[Record]] = {}
-        self._lock = threading.Lock()
-        self._send_lock = threading.Lock()
-        self._said: deque[str] = deque(maxlen=200)
-        self._dead = self._ending = False
-        self._readers = [
-            threading.Thread(target=self._read_errors, name="segtool worker errors", daemon=True),
-            threading.Thread(target=self._read_answers, name="segtool worker answers", daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether requests can be sent to it."""
-        return not self._dead and self.process.poll() is None
-
-    def open(self) -> tuple[int, queue.Queue[Record]]:
-        """Return a new request's number, and where its answers come."""
-        with self._lock:
-            number = next(self._numbers)
-            self._waiting[number] = queue.Queue()
-            if self._dead:
-                self._waiting[number].put({"kind": "died"})
-            return number, self._waiting[number]
-
-    def forget(self, number: int) -> None:
-        """Stop listening to a request's answers."""
-        with self._lock:
-            self._waiting.pop(number, None)
-
-    def send(self, record: Record) -> None:
-        """Send one request, or raise the `DeviceError` that says it died."""
-        line = json.dumps(record) + "\n"
-        try:
-            assert self.process.stdin is not None
-            with self._send_lock:
-                self.process.stdin.write(line)
-                self.process.stdin.flush()
-        except (OSError, ValueError):
-            self._readers[1].join(2)
-            raise self.death() from None
-
-    def death(self) -> DeviceError:
-        """Return the error that says how it ended, with its last words as a note."""
-        if self._ending:
-            return DeviceError("The process that runs networks was closed before it had answered.", hint="Ask again; it is started anew.")
-        code = self.process.poll()
-        how = "did not say why" if code is None else f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        error = DeviceError(
-            f"The process that runs networks {how}; memory may have run out.", hint="Try again: it is started anew. If it happens again, close other programs."
-        )
-        if self._said:
-            error.add_note("\n".join(self._said))
-        return error
-
-    def end(self, patience_s: float = 1.0) -> None:
-        """End it: it stops when its input ends; killed if it has not within ``patience_s``."""
-        self._ending = True
-        with contextlib.suppress(OSError), self._send_lock:
-            assert self.process.stdin is not None
-            self.process.stdin.close()
-        try:
-            self.process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        for reader in self._readers:
-            reader.join(2)
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _read_answers(self) -> None:
-        assert self.process.stdout is not None
-        for line in _lines(self.process.stdout):
-            try:
-                answer = json.loads(line)
-            except ValueError:  # half a line: it died while it wrote
-                continue
-            with self._lock:
-                waiting = self._waiting.get(answer["id"])
-            if waiting is not None:
-                waiting.put(answer)
-            elif answer["kind"] == "result":
-                self._drop(answer["result"])
-        self.process.wait()
-        with self._lock:
-            self._dead = True
-            for waiting in self._waiting.values():
-                waiting.put({"kind": "died"})
-
-    def _read_errors(self) -> None:
-        assert self.process.stderr is not None
-        for line in _lines(self.process.stderr):
-            self._said.append(line.rstrip())
-
-    def _drop(self, result: Record) -> None:
-        """Delete the arrays of an answer that came when nobody wanted it any more."""
-        for part in (result, result.get("labels"), result.get("probabilities"), result.get("uncertainty")):
-            if part and "file" in part:
-                (self.folder / part["file"]).unlink(missing_ok=True)
-
-
-def _lines(pipe: IO[str]) -> Iterable[str]:
-    with contextlib.suppress(ValueError):  # closed under the reader
-        yield from pipe
 
 
 def _path(model: ModelBundle | str | Path) -> str:
@@ -327,6 +227,47 @@ def _in_its_plane(stack: Stack, target: Target, plane: PlaneIndex, pixel: tuple[
         return replace(target, plane=alone, region=Region(mask, start))
     inside = {"Y": pixel[0], "X": pixel[1]} if pixel else {}
     return replace(target, point=tuple(inside.get(axis, 0) for axis in axes) if pixel else (), plane=alone)
+
+
+def _hand_over(request: Record, images: Sequence[Stack | str | Path], arguments: Record, path: Path) -> Steps[None]:
+    """Put images and arguments into a request, their arrays into files named after ``path``."""
+    request["images"] = []
+    for number, image in enumerate(images):
+        if isinstance(image, Stack):
+            request["images"].append((yield from records.send_stack(image, path.with_stem(f"{path.stem}-{number}"))))
+        else:
+            request["images"].append({"path": str(Path(image).absolute())})
+    numbers = itertools.count()
+
+    def save(array: NDArray[Any]) -> str:
+        own = path.with_stem(f"{path.stem}-a{next(numbers)}")
+        records.put_array(own, array)
+        return own.name
+
+    request["arguments"] = pack(arguments, save)
+
+
+def _of_a_plane(stack: Stack, arguments: Record) -> tuple[PlaneIndex, Record]:
+    """The plane that is asked about, and the same arguments for a stack of that plane alone."""
+    if "target" not in arguments:
+        plane = check_plane(stack, arguments.get("plane") or [0] * len(plane_axes(stack)))
+        return plane, {**arguments, "plane": (0,) * len(plane)}
+    target = arguments["target"]
+    asked = target if isinstance(target, Target) else Target(int(target)) if isinstance(target, int) else Target(0, tuple(target))
+    plane, pixel = locate(stack, asked)
+    inside = _in_its_plane(stack, asked, plane, pixel)
+    return plane, {**arguments, "target": inside if isinstance(target, Target | int) else inside.point}
+
+
+def _in_its_stack(answer: Any, plane: PlaneIndex, arguments: Record) -> Any:
+    """The child saw the plane alone: say which it was."""
+    if isinstance(answer, ReceptiveField):
+        return replace(answer, map=_in_its_stack(answer.map, plane, arguments))
+    if not isinstance(answer, Stack):
+        return answer
+    target = arguments.get("target")
+    point = {} if target is None or isinstance(target, int) else {"point": list(target.point if isinstance(target, Target) else target)}
+    return replace(answer, memo={**answer.memo, "plane": plane, "history": _corrected(answer.memo["history"], plane=list(plane), **point)})
 
 
 def _corrected(history: tuple[Step, ...], **facts: Any) -> tuple[Step, ...]:

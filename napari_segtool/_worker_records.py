@@ -47,6 +47,14 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     return array
 
 
+def put_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array to an ``.npy`` file, or raise `StorageError` where there is no room."""
+    if array.nbytes:
+        new_array(path, array.shape, array.dtype)[...] = array
+    else:  # nothing cannot be mapped
+        np.save(path, array)
+
+
 def _take_room(path: Path) -> None:
     if not hasattr(os, "posix_fallocate"):
         return
@@ -66,6 +74,13 @@ def take_array(path: Path) -> NDArray[Any]:
         array = np.asarray(np.load(path, mmap_mode="c")) if path.stat().st_size > _SLAB_BYTES else np.load(path)
     path.unlink()
     return array
+
+
+def remove_inputs(folder: Path, number: int) -> None:
+    """Delete the arrays that were handed over with a request."""
+    for path in (folder / f"in-{number}.npy", *folder.glob(f"in-{number}-*.npy")):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def send_stack(stack: Stack, path: Path) -> Steps[Record]:

@@ -3,7 +3,8 @@
 Requests come as JSON lines on standard input, answers go as JSON lines to standard output, arrays through ``.npy`` files in
 a private folder. The window's own process never loads torch; to free GPU memory for certain is to end this process.
 
-A request is ``{"id", "verb", …}``: ``predict`` and ``explain`` with ``model``, ``stack`` and ``options``; ``warm`` loads torch,
+A request is ``{"id", "verb", …}``: ``predict`` and ``explain`` with ``model``, ``stack`` and ``options``; ``inside`` with ``what``
+(a verb of `_worker_pack.INSIDE`), ``images`` and ``arguments``; ``warm`` loads torch,
 and ``model`` where given; ``free`` forgets all models; ``cancel`` ends the request of that id; ``ping``; ``quit``. Answers are
 ``{"id", "kind", …}``: ``ready`` once at the start, then ``progress``, and one of ``result``, ``error``, ``cancelled``.
 """
@@ -28,8 +29,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_segtool import _worker_records as records
+from napari_segtool._worker_pack import INSIDE, pack, unpack
 from napari_segtool.core.errors import DeviceError, ParameterError
 from napari_segtool.core.progress import Progress
 from napari_segtool.core.result import ModelBundle
@@ -115,6 +118,7 @@ class Worker:
         self._verbs: dict[str, Callable[[Record], Generator[Progress, None, Record]]] = {
             "predict": self._predict,
             "explain": self._explain,
+            "inside": self._inside,
             "warm": self._warm,
             "free": self._free,
         }
@@ -167,8 +171,7 @@ class Worker:
             answer = {"kind": "error", **_describe(error)}
         self._cancelled.discard(number)
         gc.collect(0)  # a mapped input is closed before its file goes
-        with contextlib.suppress(OSError):
-            (self._folder / f"in-{number}.npy").unlink(missing_ok=True)
+        records.remove_inputs(self._folder, number)
         self._say({"id": number, **answer})
 
     def _follow(self, number: int, steps: Generator[Progress, None, Record]) -> Record | None:
@@ -236,6 +239,34 @@ class Worker:
         records.new_array(path, overlay.shape, overlay.data.dtype)[...] = overlay.data
         return records.overlay_record(overlay, path)
 
+    def _inside(self, request: Record) -> Generator[Progress, None, Record]:
+        from napari_segtool import api
+
+        if request["what"] not in INSIDE:
+            raise ParameterError(f"There is no verb {request['what']!r}.", hint=f"Use one of {', '.join(INSIDE)}.")
+        yield Progress(0, 0, "loading the model")
+        loaded = self._models.get(request["model"], request["options"])
+        arguments = unpack(request["arguments"], lambda name: np.load(self._folder / name))
+        images = [self._image(record) for record in request["images"]]
+        shown: list[Any] = [images] if request["what"] == "patches" else images
+        answer = yield from getattr(api, f"{request['what']}_steps")(loaded.bundle, *shown, loaded=loaded, **arguments)
+        files: list[Path] = []
+
+        def save(array: NDArray[Any]) -> str:
+            files.append(self._folder / f"out-{request['id']}-{len(files)}.npy")
+            records.put_array(files[-1], array)
+            return files[-1].name
+
+        try:
+            return {"value": pack(answer, save)}
+        except BaseException:
+            for path in files:
+                path.unlink(missing_ok=True)
+            raise
+
+    def _image(self, record: Record) -> Any:
+        return record["path"] if "path" in record else records.read_stack_record(record, np.load(self._folder / record["file"], mmap_mode="r"))
+
     def _warm(self, request: Record) -> Generator[Progress, None, Record]:
         yield Progress(0, 0, "loading torch")
         from napari_segtool.nets._forward import resolve_device
@@ -251,8 +282,8 @@ class Worker:
         return {}
 
     def _stack(self, request: Record) -> Stack:
-        record = request["stack"]
-        return records.read_stack_record(record, np.load(self._folder / record["file"], mmap_mode="r"))
+        stack: Stack = self._image(request["stack"])
+        return stack
 
     def _say(self, record: Record) -> None:
         line = json.dumps(record)
