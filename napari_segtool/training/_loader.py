@@ -70,6 +70,8 @@ class BatchMaker:
         Whether patches are single planes.
     neighbours
         2.5-D: planes on each side that become channels; only with ``flat``.
+    rim_px
+        Pixels of the image on each side of a patch that come with it and have no labels.
     spacing_um
         Spacing that patches are resampled to, see `_spacing.common_spacing`; empty takes every image as it is.
     """
@@ -86,11 +88,13 @@ class BatchMaker:
         seed: int,
         flat: bool,
         neighbours: int = 0,
+        rim_px: int = 0,
         spacing_um: Spacing = (),
     ) -> None:
         self._fields, self._sampler, self._augmentation = tuple(fields), sampler, augmentation
         self._patch, self._count, self._seed, self._flat = patch, count, seed, flat
         self._neighbours, self._spacing_um = neighbours if flat else 0, spacing_um
+        self._rim_px, self._seen = rim_px, (patch[0], patch[1] + 2 * rim_px, patch[2] + 2 * rim_px)
         self._scales: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._normalisation = normalisation
         self._effects = prepare(augmentation.effects, augmentation.intensity)
@@ -123,7 +127,7 @@ class BatchMaker:
         z, y, x = (_inside(draw.pixel[axis] + shift[axis], size[axis], field.learn.shape[axis]) for axis in range(3))
         first = max(draw.pixel[0] - size[0] + 1, min(draw.pixel[0], round(z - (size[0] - 1) / 2)))
         z_ratio = 0.0 if self._flat else z_ratio_of(field.spacing_um, self._spacing_um)
-        places = draw_map(rng, self._patch, augmentation, z_ratio=z_ratio, zoom=zoom)
+        places = draw_map(rng, self._seen, augmentation, z_ratio=z_ratio, zoom=zoom)
         if self._neighbours and field.around is not None:
             image, offset = field.around, field.section
         else:
@@ -134,7 +138,14 @@ class BatchMaker:
         if augmentation.flip_z and depth > 1 and rng.random() < 0.5:
             patch.image, patch.classes = np.ascontiguousarray(patch.image[:, ::-1]), np.ascontiguousarray(patch.classes[::-1])
             patch.weights = None if patch.weights is None else np.ascontiguousarray(patch.weights[::-1])
-        return vary(patch, rng, self._effects) if augmentation is not STILL else patch
+        return self._without_rim(vary(patch, rng, self._effects) if augmentation is not STILL else patch)
+
+    def _without_rim(self, patch: Patch) -> Patch:
+        if self._rim_px:
+            core = (slice(None), slice(self._rim_px, -self._rim_px), slice(self._rim_px, -self._rim_px))
+            patch.classes = np.ascontiguousarray(patch.classes[core])
+            patch.weights = None if patch.weights is None else np.ascontiguousarray(patch.weights[core])
+        return patch
 
     def _scale(self, field: Field, image: NDArray[np.generic], offset: int) -> Scale:
         """Mean and deviation of an image's planes, each computed when it is first needed."""

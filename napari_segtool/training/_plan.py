@@ -85,6 +85,8 @@ class Plan:
         How patches are varied.
     mirror
         Asks prediction to average over mirrored inputs.
+    rim_px
+        2-D only: pixels on each side of a patch that are seen but not learned from, for networks whose convolutions are not padded.
     neighbours
         2-D only: planes on each side that are seen as further channels.
     """
@@ -118,4 +120,5 @@ class Plan:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     augmentation: Augmentation = field(default_factory=Augmentation)
     mirror: bool = False
+    rim_px: int = 0
     neighbours: int = 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
+from napari_segtool.nets._reach import network_multiple
 from napari_segtool.training.losses._context import Loss
 
 
@@ -54,6 +56,31 @@ def supervised(loss: Loss, outputs: Tensor | Sequence[Tensor], target: Tensor, p
         pixels = pixel_weights if pixel_weights is None or pixel_weights.shape[1:] == size else _nearest(pixel_weights, size)
         total = total + weight * loss(logits.float(), coarse, pixels)
     return total
+
+
+def unpadded(network: nn.Module, images: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the logits of the middle of images, each told by real pixels all around it.
+
+    Parameters
+    ----------
+    network
+        With unpadded convolutions: `nets._unet2015.UNet2015`.
+    images
+        ``(N, C, Y, X)`` with the rim that the convolutions take off.
+    size
+        Height and width of the middle. Where poolings do not fit it, the network mirrors the rim once more.
+
+    Returns
+    -------
+    Tensor
+        ``(N, K, *size)``.
+    """
+    multiple, border = network_multiple(network)[0], int(cast("Any", network).border_px)
+    published = all((side - 4) % multiple == 0 and side + 2 * border == seen for side, seen in zip(size, images.shape[2:], strict=True))
+    logits: Tensor = cast("Any", network).valid(images) if published else network(images)
+    for axis, (side, seen) in enumerate(zip(size, logits.shape[2:], strict=True), start=2):
+        logits = logits.narrow(axis, (seen - side) // 2, side)
+    return logits
 
 
 def _nearest(values: Tensor, size: Sequence[int]) -> Tensor:

@@ -26,7 +26,7 @@ from napari_segtool.training._number_format import autocast_to, choose_format
 from napari_segtool.training._optimiser import make_optimiser
 from napari_segtool.training._patches import PatchSampler
 from napari_segtool.training._plan import Plan
-from napari_segtool.training._supervision import supervised
+from napari_segtool.training._supervision import supervised, unpadded
 from napari_segtool.training._watch import StopRequestedError, Watch
 from napari_segtool.training.losses._combined import combine
 from napari_segtool.training.losses._context import LossContext
@@ -109,6 +109,7 @@ class Trainer:
             seed=self.seed,
             flat=self.plan.spatial == 2,
             neighbours=self.plan.neighbours,
+            rim_px=self.plan.rim_px,
         )
 
     def choose_precision(self) -> None:
@@ -268,7 +269,8 @@ class Trainer:
         target = torch.from_numpy(batch.classes).to(self.device, non_blocking=True).long()  # (N, [Z,] Y, X)
         weights = None if batch.weights is None else torch.from_numpy(batch.weights).to(self.device, non_blocking=True)  # (N, [Z,] Y, X)
         with autocast_to(self.precision, self.device):
-            outputs = self.network(images)  # (N, K, [Z,] Y, X), or several, each next one coarser
+            # (N, K, [Z,] Y, X), or several, each next one coarser
+            outputs = unpadded(self.network, images, target.shape[1:]) if self.plan.rim_px else self.network(images)
         return supervised(self._criterion, outputs, target, weights)
 
     @torch.no_grad()

@@ -10,7 +10,8 @@ from napari_segtool.training._augment import Augmentation
 from napari_segtool.training._plan import LossTerm, Plan
 from napari_segtool.training._run import Run
 
-_INPUT_PX, _OUTPUT_PX = 572, 388
+_OUTPUT_PX, _RIM_PX = 388, 92
+"""A tile of 572 px is seen, of which 388 are learned from."""
 
 
 class UNet2015LearnerParams(Params):
@@ -51,8 +52,8 @@ def plan_as_published(params: UNet2015LearnerParams) -> Plan:
     """Return the plan of the paper.
 
     Softmax cross-entropy weighed by class frequency and the border map, SGD with momentum 0.99 and batches of one tile, weights from a Gaussian of
-    deviation √(2/N), elastic deformations by a 3 × 3 grid with σ = 10 px, any rotation, changes of grey values. What is learned from is the part of a
-    tile that the unpadded convolutions leave.
+    deviation √(2/N), elastic deformations by a 3 × 3 grid with σ = 10 px, any rotation, changes of grey values. Of a tile of 572 × 572 pixels the
+    388 × 388 are learned from that the unpadded convolutions leave; beyond the image's edge it is mirrored.
     """
     return Plan(
         network="unet2015",
@@ -71,6 +72,7 @@ def plan_as_published(params: UNet2015LearnerParams) -> Plan:
         average_steps=0,
         loss=(LossTerm("cross-entropy"),),
         class_balance=1.0,
+        rim_px=_RIM_PX,
         border_weight=params.border_weight,
         border_sigma_px=params.border_sigma_px,
         augmentation=Augmentation(
