@@ -17,7 +17,7 @@ _OUTPUT_PX, _RIM_PX = 388, 92
 class UNet2015LearnerParams(Params):
     """What was published, and what was left open: the learning rate."""
 
-    learning_rate: float = param(0.0001, "Size of a step; the paper does not say. With a momentum of 0.99 it acts a hundredfold.", ge=0.000001, le=1)
+    learning_rate: float = param(0.001, "Size of a step, which the paper does not say; with a momentum of 0.99 it acts a hundredfold.", ge=0.000001, le=1)
     base_channels: int = param(64, "Feature channels at full resolution; published: 64. Half is about four times as quick.", ge=2, le=128)
     border_weight: float = param(10.0, "w₀: how much more pixels between touching cells count.", ge=0, le=100, advanced=True)
     border_sigma_px: float = param(5.0, "σ of that weight.", unit="px", ge=0.5, le=100, advanced=True)
