@@ -11,7 +11,7 @@ import typer
 from napari_segtool import __version__
 from napari_segtool.core.errors import SegtoolError
 
-COMMANDS = ("demo", "gui", "list", "network", "segment", "filter", "train", "runs", "predict", "explain", "evaluate", "doctor")
+COMMANDS = ("demo", "gui", "list", "network", "segment", "filter", "train", "runs", "predict", "explain", "inside", "evaluate", "doctor")
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,6 +33,8 @@ def explain(
     slice_number: Annotated[int, typer.Option("--slice", help="Explain this slice; -1 is the one of --at, or the first.")] = -1,
     region: Annotated[str, typer.Option("--region", help="Explain an object: LABELS:ID, a label image and a number in it.", show_default=False)] = "",
     settings: Settings = [],  # noqa: B006
+    trust: Annotated[bool, typer.Option("--trust", help="Also check whether the map can be trusted, and say so.")] = False,
+    trust_json: Annotated[Path | None, typer.Option("--trust-json", help="The same, with all numbers written here as JSON.", show_default=False)] = None,
     device: Device = "auto",
     axes: Axes = "",
     spacing: Spacing = "",
@@ -42,12 +45,23 @@ def explain(
     from napari_segtool import api
 
     check_output(output)
+    if trust_json is not None:
+        check_output(trust_json, (".json",))
     stack = load(image, slices=slices, axes=axes, spacing=spacing)
     target = Target(class_value, parse_index(at), _plane(stack, slice_number), _region(region, slices) if region else None, against)
-    work = api.explain_steps(model, stack, explainer, target, device=read_settings().device if device == "auto" else device, **parse_settings(settings))
-    overlay = follow(work, as_json=json_progress, title=explainer)
+    asked: dict[str, Any] = {"device": read_settings().device if device == "auto" else device, **parse_settings(settings)}
+    overlay = follow(api.explain_steps(model, stack, explainer, target, **asked), as_json=json_progress, title=explainer)
+    report = None
+    if trust or trust_json is not None:
+        report = follow(api.trust_steps(model, stack, explainer, target, **asked), as_json=json_progress, title="Checking")
     api.write(overlay, output)
-    say(f"{output}: {overlay.axes} {overlay.shape} float32", as_json=json_progress, output=str(output))
+    if report is not None and trust_json is not None:
+        from napari_segtool.io._write import write_text
+
+        write_text(json.dumps(report.as_dict(), indent=1, ensure_ascii=False), trust_json)
+    text = f"{output}: {overlay.axes} {overlay.shape} float32"
+    more = {} if report is None else {"trust": report.as_dict()}
+    say(text if report is None else f"{text}\n{report.words}", as_json=json_progress, output=str(output), **more)
 
 
 def _region(text: str, slices: str) -> Region:
