@@ -14,7 +14,6 @@ from napari_segtool.core.errors import StorageError
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.nets._bundle import load_network, open_bundle, save_bundle
 from napari_segtool.nets._forward import out_of_memory
-from napari_segtool.nets._neighbours import network_channels
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.nets._reach import receptive_halo
 from napari_segtool.nets._tiling import Tile
@@ -240,7 +239,7 @@ class Sitting:
             "learner": self.run.learner,
             "network": self.plan.network,
             "network_params": network_params(self.plan),
-            "channels": network_channels(self.run.channels, self.plan.neighbours),
+            "channels": self.run.channels,
             "spatial": self.plan.spatial,
             **({"neighbours": self.plan.neighbours} if self.plan.neighbours else {}),
             **({"head": self.head} if self.head != "softmax" else {}),

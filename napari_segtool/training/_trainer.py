@@ -246,7 +246,7 @@ class Trainer:
             if name.startswith("optimizer."):
                 _, index, moment = name.split(".")
                 like = weights[int(index)]  # the fused optimiser walks memory: moments must lie as their weights do
-                state.setdefault(int(index), {})[moment] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+                state.setdefault(int(index), {})[moment] = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor.clone()
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.step = checkpoint.step
         self.batch = int(checkpoint.facts["batch"])
