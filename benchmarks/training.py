@@ -18,6 +18,7 @@ their quickest order. A peer that is not installed is left out.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -215,13 +216,15 @@ def run_engine(name: str, options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from napari_segtool.nets._forward import flushed_denormals
+    from napari_segtool.training._heap import kept_heap
 
     warnings.simplefilter("ignore")  # of the peers' own libraries
     torch.set_num_threads(options.threads or torch.get_num_threads())
     image, labels = texture(options.planes, options.side) if options.image is None else read(options)
     before = held_bytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
-    with tempfile.TemporaryDirectory() as folder, flushed_denormals():
+    ours = kept_heap() if name == "ours" else contextlib.nullcontext()
+    with tempfile.TemporaryDirectory() as folder, flushed_denormals(), ours:
         if name == "ours":
             step, make, title = our_engine(image, labels, options, Path(folder))
         else:

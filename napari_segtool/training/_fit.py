@@ -17,6 +17,7 @@ from napari_segtool.nets._forward import flushed_denormals, out_of_memory
 from napari_segtool.training._checkpoint import drop_checkpoints
 from napari_segtool.training._curves import CurveFiles
 from napari_segtool.training._events import ENDS, EventLog, TrainingProgress
+from napari_segtool.training._heap import kept_heap
 from napari_segtool.training._loader import Prefetcher
 from napari_segtool.training._lock import sole_trainer
 from napari_segtool.training._plan import Plan
@@ -77,7 +78,7 @@ def fit_steps(run: Run, plan: Plan) -> Steps[ModelBundle]:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            with flushed_denormals():
+            with flushed_denormals(), kept_heap():
                 return (yield from _Fit(run, plan, log).steps())
         except TrainingCancelledError:
             log.write("cancelled")
