@@ -18,6 +18,7 @@ def blocks(name: str, language: str) -> list[str]:
 
 GUIDES = {
     "quickstart.md": {"labels.tif", "kmeans.tif", "again.tif", "why.tif", "scores.json"},
+    "training.md": {"cells.tif", "truth.tif", "predicted.tif"},
     "classical.md": {"three.tif", "calm.tif", "cells.tif", "grown.tif", "scores.json"},
 }
 

@@ -123,7 +123,7 @@ def _dimensions(at: _Chooser) -> Choice:
         return "2-D", f"{found.sections} sections are too few to learn depth from."
     deep = found.sections >= _VOLUME_SECTIONS and found.z_ratio <= _VOLUME_RATIO and found.smallest_px >= _VOLUME_SIDE_PX
     if deep and at.machine.gpu and not found.painted:
-        return "3-D", f"Sections are alike (correlation {found.alike:.2f}) and hardly thicker than pixels, and a GPU is there: volumes show most."
+        return "3-D", f"Sections are alike (correlation {found.alike:.2f}) and little thicker than pixels, and a GPU is there: volumes are learned whole."
     why = "paint lies in single planes" if found.painted else "without a GPU volumes are too slow" if deep else "they are too few or too thick for volumes"
     return "2.5-D", f"Neighbouring sections are alike (correlation {found.alike:.2f}), so they are shown as further channels; {why}."
 
@@ -154,7 +154,7 @@ def _patch_px(at: _Chooser) -> Choice:
         ), f"With {side} px across, a patch of as many µm in depth has about {_voxels(at) // 1000} thousand voxels, which suits the machine."
     if largest <= _PATCH_PX:
         return max(32, largest), f"The images are {largest} px wide at the resolution of the network: a patch shows a whole one."
-    return _PATCH_PX, f"{_PATCH_PX} px hold what the network sees around a pixel, and many different places are seen in little time."
+    return _PATCH_PX, f"{_PATCH_PX} px are enough for what the network sees around a pixel, and many different places are seen in little time."
 
 
 def _patch_planes(at: _Chooser) -> Choice:
@@ -242,7 +242,7 @@ def _modality(at: _Chooser) -> Choice:
     )
     own = {"electron microscopy": "em", "ultrasound": "ultrasound"}.get(modality)
     if own:
-        return effects, f"{looks}: general variations, which were measured to be good on it; modality={own} adds what its instrument does."
+        return effects, f"{looks}: general variations, with which it was measured; modality={own} adds what its instrument does."
     return effects, f"{looks}: {'brightness and contrast vary more than elsewhere' if effects == 'light' else 'general variations'}."
 
 
