@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.slabs import made_steps, slabs_along
 from napari_segtool.methods._components import PART, components_steps, within
+from napari_segtool.preprocess._smooth import float_plane
 
 _SIGN = np.uint32(1 << 31)
 
@@ -82,40 +84,63 @@ def basins_steps(
     ----------
     .. [1] Meyer 1994, Topographic distance and watershed lines, doi:10.1016/0165-1684(94)90060-4
     """
-    heights = np.where(inside, surface, np.float32(np.inf))
-    if marks is not None:
-        heights[(marks > 0) & inside] = -np.inf
+
+    def with_holes(part: slice) -> NDArray[np.float32]:
+        high = np.where(inside[part], surface[part], np.float32(np.inf))
+        if marks is not None:
+            high[(marks[part] > 0) & inside[part]] = -np.inf
+        return high
+
+    heights = yield from within(made_steps(surface.shape, np.float32, with_holes), 0.0, 0.0)
     index = np.int32 if heights.size < 2**31 else np.int64
     downhill = np.empty(heights.shape, index)
     rows = max(1, PART // max(1, heights[:1].size))
     for start in range(0, len(heights), rows):
         downhill[start : start + rows] = _downhill(heights, walls, start, min(len(heights), start + rows), index)
         yield 0.4 * min(1.0, (start + rows) / len(heights))
-    flat = downhill == np.arange(heights.size, dtype=index).reshape(heights.shape)
-    flat &= inside
+    plane = heights[:1].size
+
+    def stays(part: slice) -> NDArray[np.bool_]:
+        own = np.arange(part.start * plane, part.stop * plane, dtype=index).reshape(downhill[part].shape)
+        return np.asarray((downhill[part] == own) & inside[part])
+
+    flat: NDArray[np.bool_] = yield from within(made_steps(heights.shape, bool, stays), 0.4, 0.4)
     kinds: NDArray[Any] = flat
     if walls is not None:
-        kinds = np.where(flat, 1 + walls.astype(np.int64), 0)
-        if marks is not None:
-            kinds += np.where(flat, marks.astype(np.int64), 0) * (int(kinds.max(initial=0)) + 1)
+        most = 1 + max(int(walls[part].max(initial=0)) for part in slabs_along(walls.shape))
+
+        def kind(part: slice) -> NDArray[Any]:
+            number = 1 + walls[part].astype(np.int64)
+            return (number if marks is None else number + marks[part].astype(np.int64) * (most + 1)) * flat[part]
+
+        kinds = yield from within(made_steps(heights.shape, np.int64, kind), 0.4, 0.4)
     elif marks is not None:
-        kinds = (marks.astype(np.uint32) + np.uint32(1)) * flat
+        kinds = yield from within(made_steps(heights.shape, np.uint32, lambda part: (marks[part].astype(np.uint32) + np.uint32(1)) * flat[part]), 0.4, 0.4)
     minima = yield from within(components_steps(kinds), 0.4, 0.6)
-    yield from _drained(heights, downhill, flat, minima, walls, rows)
+    del kinds
+    most_minima = yield from _drained(heights, downhill, flat, minima, walls, rows)
     flow, bottoms = downhill.reshape(-1), minima.reshape(-1)
-    places = np.flatnonzero(bottoms)
-    numbers, first = np.unique(bottoms[places], return_index=True)
-    number = np.zeros(int(numbers.max(initial=0)) + 1, np.uint32)
-    number[numbers] = np.arange(1, len(numbers) + 1)
-    bottoms[places] = number[bottoms[places]]
     size = rows * heights[:1].size
+    first = np.full(most_minima + 1, -1, np.int64)  # flat index of the first pixel of each
+    for start in range(0, flow.size, size):
+        part = bottoms[start : start + size]
+        places = np.flatnonzero(part)[::-1]
+        places = places[first[part[places]] < 0]
+        first[part[places]] = places + start  # the last written stays, which is the first
+        yield 0.6
+    number = np.zeros(len(first), np.uint32)
+    number[first >= 0] = np.arange(1, int((first >= 0).sum()) + 1)
+    for start in range(0, flow.size, size):
+        part = bottoms[start : start + size]
+        number.take(part, mode="wrap", out=part)
+        yield 0.6
     for start in range(0, flow.size, size):  # in place: what was followed before shortens the rest
-        part = flow[start : start + size]
+        ways = flow[start : start + size]
         while True:
-            further = flow.take(part, mode="wrap")  # all are there; looking whether they are takes as long again
-            if np.array_equal(further, part):
+            further = flow.take(ways, mode="wrap")  # all are there; looking whether they are takes as long again
+            if np.array_equal(further, ways):
                 break
-            part[...] = further
+            ways[...] = further
         yield 0.6 + 0.4 * min(1.0, (start + size) / flow.size)
     labels = np.empty(heights.shape, np.uint32)
     filled = labels.reshape(-1)
@@ -125,7 +150,7 @@ def basins_steps(
         if not everywhere:
             filled[start : start + size] *= inside.reshape(-1)[start : start + size]
         yield 1.0
-    where = places[first]
+    where = first[first >= 0]
     heights_there = heights.reshape(-1)[where].astype(np.float64)
     return Basins(labels, np.concatenate([[np.inf], heights_there]), np.concatenate([[-1], where]).astype(np.int64))
 
@@ -168,9 +193,9 @@ def _drained(
     minima: NDArray[np.uint32],
     walls: NDArray[Any] | None,
     rows: int,
-) -> Generator[float, None, None]:
-    """Let plateaus that fall somewhere run there; they leave ``minima``, and ``downhill`` is set for them."""
-    falls = np.zeros(int(minima.max(initial=0)) + 1, bool)
+) -> Generator[float, None, int]:
+    """Let plateaus that fall somewhere run there; they leave ``minima``, and ``downhill`` is set for them. Returns the largest number of a minimum."""
+    falls = np.zeros(max(int(plane.max(initial=0)) for plane in minima) + 1, bool)
     for start in range(0, len(heights), rows):
         part = slice(start, start + rows + 1)
         for axis in range(heights.ndim):
@@ -183,11 +208,16 @@ def _drained(
         yield 0.6
     falls[0] = False
     if not falls.any():
-        return
+        return len(falls) - 1
     flow, level, bottoms = downhill.reshape(-1), heights.reshape(-1), minima.reshape(-1)
-    waiting = np.flatnonzero(falls[bottoms])
-    bottoms[waiting] = 0
-    runs, kinds = ~flat.reshape(-1), None if walls is None else walls.reshape(-1)
+    size, found = rows * heights[:1].size, []
+    for start in range(0, flow.size, size):
+        found.append(np.flatnonzero(falls[bottoms[start : start + size]]) + start)
+        bottoms[found[-1]] = 0
+        yield 0.6
+    waiting = np.concatenate(found)
+    runs = (yield from within(made_steps(flat.shape, bool, lambda part: ~flat[part]), 0.6, 0.6)).reshape(-1)
+    kinds = None if walls is None else walls.reshape(-1)
     strides = np.array(heights.strides) // heights.itemsize
     while waiting.size:
         where = np.unravel_index(waiting, heights.shape)
@@ -206,6 +236,7 @@ def _drained(
         runs[waiting[settled]] = True
         waiting = waiting[~settled]
         yield 0.6
+    return len(falls) - 1
 
 
 def passes_steps(surface: NDArray[np.float32], labels: NDArray[np.uint32], walls: NDArray[Any] | None = None) -> Generator[float, None, Edges]:
@@ -252,8 +283,19 @@ def _lowest(keys: NDArray[np.int64], heights: NDArray[np.float32]) -> tuple[NDAr
     return keys[starts], np.minimum.reduceat(heights[order], starts)
 
 
-def with_lines(labels: NDArray[Any], surface: NDArray[np.float32]) -> NDArray[Any]:
+def with_lines_steps(labels: NDArray[Any], surface: NDArray[Any]) -> Generator[float, None, NDArray[Any]]:
     """Return labels with 0 on the higher of each two face neighbours of different regions, so that no two regions touch."""
+
+    def lined(part: slice) -> NDArray[Any]:
+        first = max(0, part.start - 1)
+        around = slice(first, part.stop + 1)
+        lines = _with_lines(labels[around], float_plane(surface[around]).astype(np.float32, copy=False))
+        return lines[part.start - first : part.stop - first]
+
+    return (yield from made_steps(labels.shape, labels.dtype, lined))
+
+
+def _with_lines(labels: NDArray[Any], surface: NDArray[np.float32]) -> NDArray[Any]:
     line = np.zeros(labels.shape, bool)
     for axis in range(labels.ndim):
         low, high = _sides(labels.ndim, axis)

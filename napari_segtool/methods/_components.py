@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.parallel import in_order
 from napari_segtool.core.planes import Fractions
+from napari_segtool.core.slabs import made_steps, slabs_along
 
 T = TypeVar("T")
 
@@ -113,13 +114,11 @@ def within(work: Generator[float, None, T], low: float, high: float) -> Generato
 
 def narrowed_steps(labels: NDArray[Any]) -> Generator[float, None, NDArray[Any]]:
     """Return labels in the smallest unsigned type."""
-    largest = max((int(plane.max(initial=0)) for plane in labels), default=0)
-    narrow = np.empty(labels.shape, smallest_dtype(largest))
-    rows = max(1, PART // max(1, int(np.prod(labels.shape[1:]))))
-    for start in range(0, len(labels), rows):
-        narrow[start : start + rows] = labels[start : start + rows]
-        yield min(1.0, (start + rows) / len(labels))
-    return narrow
+    largest = 0
+    for part in slabs_along(labels.shape):
+        largest = max(largest, int(labels[part].max(initial=0)))
+        yield 0.0
+    return (yield from made_steps(labels.shape, smallest_dtype(largest), lambda part: labels[part]))
 
 
 def _scaled(works: Iterable[Generator[float, None, T]], take: Callable[[T], object], total: int, low: float, high: float) -> Iterator[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from napari_segtool.core.errors import DataError
 from napari_segtool.core.given import Given
 from napari_segtool.core.planes import Fractions, PlaceRule, PlaneIndex, SteppedRule, plane_axes, plane_indices, plane_shape
 from napari_segtool.core.progress import Progress, Steps, as_progress
+from napari_segtool.core.slabs import finite_steps, made_steps, put_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._grey import Grey
 from napari_segtool.preprocess._volumes import depth_axis
@@ -66,6 +67,12 @@ def unknown_in(values: NDArray[Any]) -> NDArray[np.bool_] | None:
         return None
     unknown = ~np.isfinite(values)
     return unknown if unknown.any() else None
+
+
+def unknown_steps(values: NDArray[Any]) -> Generator[float, None, NDArray[np.bool_] | None]:
+    """Do what `unknown_in` does, in steps."""
+    known = yield from finite_steps(values)
+    return None if known is None else (yield from made_steps(values.shape, bool, lambda part: ~known[part]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +137,10 @@ def _volumes_steps(stack: Stack, grey: Grey, given: Given, contour: Contour) -> 
     for done, volume in enumerate(volumes):
         values = yield from read_volume_steps(stack, grey, volume, done, len(volumes))
         start = None if given.labels is None else np.ascontiguousarray(volume.of(given.labels))
-        volume.of(labels)[...] = yield from as_progress(contour(values, start), done, len(volumes), "contour")
-        yield Progress(done + 1, len(volumes), "contour")
+        made = yield from as_progress(contour(values, start), done, len(volumes), "contour")
+        for _ in put_steps(volume.of(labels), made):
+            yield Progress(done + 1, len(volumes), "contour")
+        del made
     return labels
 
 

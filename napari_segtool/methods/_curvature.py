@@ -78,11 +78,12 @@ def smooth_ticks(mask: Mask, blocked: NDArray[np.bool_] | None, turn: int) -> Ti
 
 
 def _operator_ticks(mask: Mask, blocked: NDArray[np.bool_] | None, order: _Order) -> Ticks:
-    open_ = mask if blocked is None or not order.erodes else mask | blocked.view(np.uint8)
-    found = _in_plane(open_, order) if mask.ndim == 2 else (yield from _in_volume_ticks(open_, order))
-    if blocked is not None:
-        found[blocked] = 0
-    return found
+    if mask.ndim == 2:
+        found: Mask = _in_plane(mask if blocked is None or not order.erodes else mask | blocked.view(np.uint8), order)
+        if blocked is not None:
+            found[blocked] = 0
+        return found
+    return (yield from _in_volume_ticks(mask, blocked, order))
 
 
 def _in_plane(mask: Mask, order: _Order) -> Mask:
@@ -93,20 +94,27 @@ def _in_plane(mask: Mask, order: _Order) -> Mask:
     return found
 
 
-def _in_volume_ticks(volume: Mask, order: _Order) -> Ticks:
+def _in_volume_ticks(volume: Mask, blocked: NDArray[np.bool_] | None, order: _Order) -> Ticks:
     """Walk the slices with the lines of the one before and the one after at hand."""
+
+    def open_(z: int) -> Mask:
+        plane: Mask = volume[z]
+        return plane if blocked is None or not order.erodes else plane | blocked[z].view(np.uint8)
+
     found = np.empty_like(volume)
     nothing = np.zeros(volume.shape[1:], np.uint8)
     outside = dict.fromkeys(_LINES, nothing)
     every = max(1, _TICK_PIXELS // max(1, nothing.size) // len(_TILTED))
-    before, here = outside, _lines(volume[0], order)
+    before, here = outside, _lines(open_(0), order)
     for z in range(len(volume)):
-        after = _lines(volume[z + 1], order) if z + 1 < len(volume) else outside
-        best = order.over(volume[z], _SQUARE)
+        after = _lines(open_(z + 1), order) if z + 1 < len(volume) else outside
+        best = order.over(open_(z), _SQUARE)
         for name, (dy, dx) in _TILTED:
             tilted = order.inner(order.inner(_shifted(before[name], -dy, -dx), here[name]), _shifted(after[name], dy, dx))
             best = order.outer(best, tilted)
         found[z] = best
+        if blocked is not None:
+            found[z][blocked[z]] = 0
         before, here = here, after
         if z % every == 0:
             yield

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.planes import Fractions
 from napari_segtool.core.progress import Sketches
+from napari_segtool.core.slabs import made_steps
+from napari_segtool.methods._components import within
 from napari_segtool.methods._curvature import Mask, Ticks, smooth_ticks
+from napari_segtool.methods._label_boxes import boxes_steps, grown
 
 T = TypeVar("T")
 Box = tuple[slice, ...]
@@ -82,28 +85,26 @@ def evolve_steps(
     ndarray
         Labels of the type of ``start``.
     """
-    owners = start.copy()
-    if unknown is not None:
-        owners[unknown] = 0
-    boxes = _boxes(owners)
+    owners = yield from within(made_steps(start.shape, start.dtype, lambda part: start[part] if unknown is None else start[part] * ~unknown[part]), 0.0, 0.0)
+    boxes = yield from within(boxes_steps(owners), 0.0, 0.0)
     sketch, margin = Sketches(), smoothing + 2
     earlier: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None)  # after the last iteration, and after the one before
     for done in range(iterations):
         part = done / iterations
         yield sketch(part, partial(shown, owners))
         for label in list(boxes):
-            box = _grown(boxes[label], margin, owners.shape)
+            box = grown(boxes[label], (margin,) * owners.ndim, owners.shape)
             inside = yield from _paced(part, _step_ticks(owners, unknown, force, box, label, smoothing, done))
-            found = _bounds(inside, box)
+            found = yield from _paced(part, _bounds_ticks(inside, box))
             if found is None:
                 del boxes[label]
             else:
                 boxes[label] = found
-        if earlier[1] is not None and np.array_equal(earlier[1], owners):
+        if earlier[1] is not None and (yield from _paced(part, _same_ticks(earlier[1], owners))):
             settled = earlier[0] if (iterations - done) % 2 == 0 else owners
             owners = owners if settled is None else settled
             break
-        earlier = (owners.copy(), earlier[0])
+        earlier = (yield from _paced(part, copied_ticks(owners))), earlier[0]
     yield 1.0
     return shown(owners)
 
@@ -150,19 +151,26 @@ def _along(dimensions: int, axis: int, at: slice) -> tuple[slice, ...]:
 def _step_ticks(owners: NDArray[Any], unknown: Blocked | None, force: Force, box: Box, label: int, smoothing: int, done: int) -> Ticks:
     """One step of one region, written into ``owners``."""
     here = owners[box]
-    before = here == label
-    blocked = (here != 0) & ~before
-    if unknown is not None:
-        blocked |= unknown[box]
-    walls = blocked if blocked.any() else None
+    before, blocked = np.zeros(here.shape, bool), np.zeros(here.shape, bool)
+    parts, some = slabs(len(here), here[:1].size), False
+    for first, last in parts:
+        part = slice(first, last)
+        np.equal(here[part], label, out=before[part])
+        np.logical_and(here[part] != 0, ~before[part], out=blocked[part])
+        if unknown is not None:
+            blocked[part] |= unknown[box][part]
+        some = some or bool(blocked[part].any())
+        yield
+    walls = blocked if some else None
     inside = yield from force.move_ticks(before.view(np.uint8), walls, box, label)
     for turn in range(smoothing):
         inside = yield from smooth_ticks(inside, walls, done * smoothing + turn)
-    yield
     now = inside.view(bool)
-    np.copyto(here, here.dtype.type(0), where=before & ~now)
-    np.copyto(here, here.dtype.type(label), where=now)
-    yield
+    for first, last in parts:
+        part = slice(first, last)
+        np.copyto(here[part], here.dtype.type(0), where=before[part] & ~now[part])
+        np.copyto(here[part], here.dtype.type(label), where=now[part])
+        yield
     yield from force.took_ticks(inside, box, label)
     return inside
 
@@ -180,23 +188,37 @@ def _paced(part: float, work: Generator[Any, None, T]) -> Generator[float, None,
         work.close()
 
 
-def _boxes(owners: NDArray[Any]) -> dict[int, Box]:
-    from scipy.ndimage import find_objects
-
-    found = find_objects(owners) if owners.max(initial=0) else []
-    return {label: box for label, box in enumerate(found, start=1) if box is not None}
-
-
-def _grown(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
-    return tuple(slice(max(0, part.start - margin), min(count, part.stop + margin)) for part, count in zip(box, shape, strict=True))
+def copied_ticks(values: NDArray[Any]) -> Generator[None, None, NDArray[Any]]:
+    """Copy an array, in steps."""
+    copied = np.empty_like(values)
+    for first, last in slabs(len(values), values[:1].size):
+        copied[first:last] = values[first:last]
+        yield
+    return copied
 
 
-def _bounds(inside: Mask, box: Box) -> Box | None:
+def _same_ticks(one: NDArray[Any], other: NDArray[Any]) -> Generator[None, None, bool]:
+    for first, last in slabs(len(one), one[:1].size):
+        if not np.array_equal(one[first:last], other[first:last]):
+            return False
+        yield
+    return True
+
+
+def _bounds_ticks(inside: Mask, box: Box) -> Generator[None, None, Box | None]:
     """Where the region lies now, in the picture; None where nothing is left of it."""
-    part = []
-    for axis, outer in enumerate(box):
-        places = np.flatnonzero(inside.view(bool).any(axis=tuple(i for i in range(inside.ndim) if i != axis)))
+    along = [np.zeros(n, bool) for n in inside.shape]
+    for first, last in slabs(len(inside), inside[:1].size):
+        part = inside[first:last].view(bool)
+        flat = np.asarray(part.any(axis=0))
+        along[0][first:last] = part.reshape(last - first, -1).any(axis=1)
+        for axis in range(1, inside.ndim):
+            along[axis] |= np.moveaxis(flat, axis - 1, 0).reshape(len(along[axis]), -1).any(axis=1)
+        yield
+    found = []
+    for outer, there in zip(box, along, strict=True):
+        places = np.flatnonzero(there)
         if not places.size:
             return None
-        part.append(slice(outer.start + int(places[0]), outer.start + int(places[-1]) + 1))
-    return tuple(part)
+        found.append(slice(outer.start + int(places[0]), outer.start + int(places[-1]) + 1))
+    return tuple(found)

@@ -12,6 +12,7 @@ from napari_segtool.core.errors import DataError, PaintError
 from napari_segtool.core.given import Given
 from napari_segtool.core.planes import plane_indices
 from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.slabs import slabs_along
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._grey import Grey
 
@@ -51,8 +52,26 @@ class GreyModel:
         return costs
 
 
+def check_paint_steps(paint: NDArray[Any]) -> Steps[NDArray[np.int64]]:
+    """Return the painted classes of paint of any size.
+
+    Raises
+    ------
+    PaintError
+        If there are fewer than two.
+    """
+    there = np.zeros(1, bool)
+    for part in slabs_along(paint.shape):
+        strokes = paint[part]
+        largest = int(strokes.max(initial=0))
+        there = np.pad(there, (0, max(0, largest + 1 - len(there))))
+        there[strokes] = True
+        yield Progress(part.stop, len(paint), "paint")
+    return check_paint(np.flatnonzero(there))
+
+
 def check_paint(paint: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the painted classes.
+    """Return the painted classes among some pixels.
 
     Raises
     ------
@@ -78,7 +97,7 @@ def model_steps(stack: Stack, grey: Grey, given: Given, kind: Literal["histogram
         If no pixel has a finite value, or all painted ones have the same.
     """
     assert given.paint is not None
-    check_paint(given.paint)
+    yield from check_paint_steps(given.paint)
     values, marks, known = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)], False
     planes = list(plane_indices(stack))
     for done, index in enumerate(planes, start=1):

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from napari_segtool.core.given import Given
 from napari_segtool.core.planes import AnyRule, Fractions, PlaceRule, PlaneIndex, SteppedRule
 from napari_segtool.core.progress import Progress, Steps, as_progress
+from napari_segtool.core.slabs import made_steps, put_steps
 from napari_segtool.core.stack import Stack
+from napari_segtool.methods._components import within
 from napari_segtool.methods._contours import read_volume_steps, volumes_of
 from napari_segtool.methods._grey import Grey
 from napari_segtool.preprocess._volumes import voxel_size
@@ -36,10 +38,10 @@ class Piece:
     size: tuple[float, ...]
     given: Given = field(default_factory=Given)
 
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """Where pixels have a finite value."""
-        return np.isfinite(self.grey) if self.grey.dtype.kind == "f" else np.ones(self.grey.shape, bool)
+    def known_steps(self) -> Fractions:
+        """Return where pixels have a finite value; yields 0."""
+        floats = self.grey.dtype.kind == "f"
+        return (yield from within(made_steps(self.grey.shape, bool, lambda part: np.isfinite(self.grey[part]) if floats else True), 0.0, 0.0))
 
 
 Work = Callable[[Piece], Fractions]
@@ -76,7 +78,12 @@ def _volumes_steps(stack: Stack, grey: Grey, work: Work, given: Given) -> Steps[
         made = yield from as_progress(work(Piece(values, size, over)), done, len(volumes), "volume")
         del values, over
         if made.dtype.itemsize > labels.dtype.itemsize:
-            labels = labels.astype(made.dtype)
-        volume.of(labels)[...] = made
-        yield Progress(done + 1, len(volumes), "volume")
+            widened = np.zeros(labels.shape, made.dtype)
+            for earlier in volumes[:done]:
+                for _ in put_steps(earlier.of(widened), earlier.of(labels)):
+                    yield Progress(done + 1, len(volumes), "volume")
+            labels = widened
+        for _ in put_steps(volume.of(labels), made):
+            yield Progress(done + 1, len(volumes), "volume")
+        del made
     return labels

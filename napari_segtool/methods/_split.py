@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.planes import Fractions
+from napari_segtool.core.slabs import made_steps, slabs_along
 from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps
 from napari_segtool.methods._components import PART, within
 from napari_segtool.methods._distance import distance_steps
@@ -59,16 +60,25 @@ def split_steps(objects: NDArray[Any], size: tuple[float, ...], how: Splitting) 
     ndarray
         Smallest unsigned type: parts from 1 in the order in which they first appear.
     """
-    inside = objects > 0
-    if not inside.any():
+    inside = yield from within(made_steps(objects.shape, bool, lambda part: objects[part] > 0), 0.0, 0.0)
+    labels: set[int] = set()  # two at most
+    for part in slabs_along(objects.shape):
+        own = objects[part][inside[part]]
+        labels = {*sorted(labels | ({int(own.min()), int(own.max())} if own.size else set()))[:2]}
+        yield 0.0
+    if not labels:
         yield 1.0
         return np.zeros(objects.shape, np.uint8)
-    walls = None if objects.dtype == bool or int(objects.max()) == int(objects[inside].min()) else objects
-    distance = yield from within(distance_steps(inside if walls is None else inside & ~_beside_another(objects), size), 0.0, 0.3)
+    walls = objects if len(labels) > 1 else None
+    middles = inside if walls is None else (yield from within(_alone_steps(objects, inside), 0.0, 0.05))
+    distance = yield from within(distance_steps(middles, size), 0.05, 0.3)
+    del middles
     if not np.isfinite(distance.flat[0]):  # nothing lies outside: one object
         distance[...] = 1
     surface = yield from within(_smoothed_steps(distance, size, how.smoothing), 0.3, 0.5)
-    np.negative(surface, out=surface)
+    for part in slabs_along(surface.shape):
+        np.negative(surface[part], out=surface[part])
+        yield 0.5
     basins: Basins = yield from within(basins_steps(surface, inside, walls=walls), 0.5, 0.8)
     edges: Edges = yield from within(passes_steps(surface, basins.labels, walls), 0.8, 0.85)
     middle = yield from within(deep_enough_steps(basins, edges, np.append(0.0, -how.neck * basins.bottom[1:])), 0.85, 0.87)
@@ -76,6 +86,17 @@ def split_steps(objects: NDArray[Any], size: tuple[float, ...], how: Splitting) 
         _keep_apart(middle, basins, edges, size, how.apart)
     parts = yield from within(flooded_steps(basins.count, edges, np.where(middle, np.cumsum(middle), 0).astype(np.uint32)), 0.87, 0.9)
     return (yield from within(numbered_steps(basins.labels, parts, how.smallest), 0.9, 1.0))
+
+
+def _alone_steps(objects: NDArray[Any], inside: NDArray[np.bool_]) -> Fractions:
+    """Return the pixels of objects that have no face neighbour of another object."""
+
+    def alone(part: slice) -> NDArray[np.bool_]:
+        first = max(0, part.start - 1)
+        here = slice(part.start - first, part.stop - first)
+        return np.asarray(inside[part] & ~_beside_another(objects[first : part.stop + 1])[here])
+
+    return (yield from made_steps(objects.shape, bool, alone))
 
 
 def _beside_another(objects: NDArray[Any]) -> NDArray[np.bool_]:

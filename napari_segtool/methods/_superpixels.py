@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.planes import Fractions
+from napari_segtool.core.slabs import slabs_along
 from napari_segtool.methods._basins import Edges, passes_steps
 from napari_segtool.methods._components import PART, components_steps, within
 from napari_segtool.methods._overflow import flooded_steps
@@ -77,8 +78,10 @@ def superpixel_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], width:
         return np.zeros(grey.shape, np.uint8)
     cells = _Cells.of(grey.shape, width)
     owners = np.zeros(grey.shape, np.int32)
-    for z, row in enumerate(np.ndindex(*grey.shape[:1])):
-        owners[row] = _flat([cells.home[0][z : z + 1], *cells.home[1:]], cells.counts)[0]
+    for z in range(len(owners)):
+        owners[z] = _flat([cells.home[0][z : z + 1], *cells.home[1:]], cells.counts)[0]
+        if owners.ndim == 3:
+            yield 0.0
     centres = yield from within(_centre_steps(grey, known, owners, cells), 0.0, 0.05)
     for done in range(rounds):
         low, high = 0.05 + 0.8 * done / rounds, 0.05 + 0.8 * (done + 1) / rounds
@@ -156,10 +159,12 @@ def _assign_steps(
 
 
 def _connected_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], owners: NDArray[np.int32], size: float) -> Fractions:
-    owners += 1
-    owners *= known
+    for part in slabs_along(owners.shape):
+        owners[part] += 1
+        owners[part] *= known[part]
+        yield 0.0
     pieces = yield from within(components_steps(owners), 0.0, 0.4)
-    count = int(pieces.max())
+    count = max(int(plane.max(initial=0)) for plane in pieces)
     sizes, sums = np.zeros(count + 1), np.zeros(count + 1)
     rows = _rows(grey.shape)
     for start in range(0, len(grey), rows):

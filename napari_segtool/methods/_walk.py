@@ -62,7 +62,7 @@ class Level:
         return Level(tuple(weights), np.where(free > 0, diagonal, np.float32(1)), free)
 
 
-def pyramid(weights: tuple[Array, ...], free: NDArray[np.bool_]) -> list[Level]:
+def pyramid_steps(weights: tuple[Array, ...], free: NDArray[np.bool_]) -> Generator[float, None, list[Level]]:
     """Return the grids from fine to coarse.
 
     Parameters
@@ -79,10 +79,12 @@ def pyramid(weights: tuple[Array, ...], free: NDArray[np.bool_]) -> list[Level]:
         diagonal[low] += weight
         diagonal[high] += weight
         own.append(weight * (free[low] & free[high]))
+        yield 0.0
     at_work = free & (diagonal > 0)
     levels = [Level(tuple(own), np.where(at_work, diagonal, np.float32(1)), at_work.astype(np.float32))]
     while levels[-1].free.size > _COARSEST:
         levels.append(levels[-1].coarser())
+        yield 0.0
     return levels
 
 

@@ -13,14 +13,17 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import Fractions, PlaceRule
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._contours import check_values_steps, checkerboard, contour_steps, inset_box, unknown_in
+from napari_segtool.methods._components import within
+from napari_segtool.methods._contours import check_values_steps, checkerboard, contour_steps, inset_box, unknown_steps
 from napari_segtool.methods._curvature import Mask, Ticks
-from napari_segtool.methods._evolve import Blocked, Box, border, evolve_steps, slabs
+from napari_segtool.methods._evolve import Blocked, Box, border, copied_ticks, evolve_steps, slabs
 from napari_segtool.methods._grey import Grey
 from napari_segtool.preprocess._smooth import float_plane
 
 _FRAME = 0.1  # of the picture, around the box that it may start from
+_SUMMED = (np.uint8, np.uint16, np.int16, np.float32, np.float64)
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 
 
@@ -97,7 +100,11 @@ def evolved_steps(values: NDArray[Any], start: NDArray[Any] | None, params: Chan
     params
         Settings; the smoothing of the picture has been done.
     """
-    unknown = unknown_in(values)
+    unknown = yield from within(unknown_steps(values), 0.0, 0.0)
+    if unknown is not None or values.dtype not in _SUMMED:
+        source = values
+        known = made_steps(values.shape, _known(values[:0], None).dtype, lambda part: _known(source[part], None if unknown is None else unknown[part]))
+        values = yield from within(known, 0.0, 0.0)
     force = MeanForce(values, unknown, params.inside_weight, params.outside_weight)
     yield from _told(0.0, force.count_ticks())
     if force.constant():
@@ -125,16 +132,15 @@ class MeanForce:
     Parameters
     ----------
     values
-        Grey values; those that are not finite are not looked at.
+        Grey values of a type that OpenCV sums up (`_SUMMED`), finite.
     unknown
-        Where they are not finite; None for nowhere.
+        Which are not looked at; None for none.
     inside_weight, outside_weight
         What distances from the mean inside and outside count.
     """
 
     def __init__(self, values: NDArray[Any], unknown: Blocked | None, inside_weight: float, outside_weight: float) -> None:
-        values = values if values.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64) else float_plane(values)
-        self._values = values if unknown is None else np.where(unknown, values.dtype.type(0), values)
+        self._values = values
         self._unknown = unknown
         self._weights = inside_weight, outside_weight
         self._all = np.zeros(2)  # number and sum of all pixels with a value
@@ -185,7 +191,7 @@ class MeanForce:
         """Let each pixel at the contour choose its side."""
         mean_inside, mean_outside = self._means(label)
         values = self._values[box]
-        moved = inside.copy()
+        moved = yield from copied_ticks(inside)
         for first, last in slabs(len(inside), inside[:1].size):
             at = border(inside, blocked, first, last)
             grey = values[first:last][at].astype(np.float64)
@@ -225,6 +231,11 @@ def _sum(values: NDArray[Any], mask: Mask) -> NDArray[np.float64]:
 
     number = cv2.countNonZero(mask)
     return np.array([number, cv2.mean(values, mask)[0] * number if number else 0.0])
+
+
+def _known(values: NDArray[Any], unknown: Blocked | None) -> NDArray[Any]:
+    known = values if values.dtype in _SUMMED else float_plane(values)
+    return known if unknown is None else np.where(unknown, known.dtype.type(0), known)
 
 
 def _without(labels: NDArray[Any], unknown: Blocked | None) -> NDArray[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.given import Given
@@ -12,6 +11,7 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._components import components_steps, narrowed_steps, within
 from napari_segtool.methods._foreground import foreground_steps, objects_steps
@@ -74,7 +74,9 @@ def connected_components(stack: Stack, params: ConnectedComponentsParams, given:
 
     def work(piece: Piece) -> Fractions:
         if piece.given.labels is not None:
-            objects: NDArray[Any] = np.where(piece.known, piece.given.labels, piece.given.labels.dtype.type(0))
+            given_labels, known = piece.given.labels, (yield from piece.known_steps())
+            there = made_steps(known.shape, given_labels.dtype, lambda part: given_labels[part] * known[part])
+            objects = yield from within(there, 0.0, 0.2)
         else:
             assert foreground is not None
             objects = yield from within(objects_steps(foreground, piece.grey), 0.0, 0.2)

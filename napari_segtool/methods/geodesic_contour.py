@@ -14,9 +14,10 @@ from napari_segtool.core.planes import Fractions, PlaceRule
 from napari_segtool.core.progress import Sketch, Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._contours import contour_steps, inset_box, unknown_in
+from napari_segtool.methods._components import within
+from napari_segtool.methods._contours import contour_steps, inset_box, unknown_steps
 from napari_segtool.methods._curvature import Mask, Ticks
-from napari_segtool.methods._evolve import Blocked, Box, border, evolve_steps, slabs
+from napari_segtool.methods._evolve import Blocked, Box, border, copied_ticks, evolve_steps, slabs
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._slopes import plane_slopes, strongest_slope_steps, volume_slopes_steps
 from napari_segtool.preprocess._volumes import voxel_size, widths_px
@@ -87,11 +88,11 @@ def geodesic_contour(stack: Stack, params: GeodesicContourParams, given: Given) 
             slopes = plane_slopes(values, params.smoothing_px)
         else:
             slopes = yield from _portion(volume_slopes_steps(values, widths, size), 0.0, 0.1)
-        ease = slopes
+        ease, told = slopes, 0.0 if values.ndim == 2 else 0.1
         for first, last in slabs(len(slopes), slopes[:1].size):
             ease[first:last] = 1 / (1 + (slopes[first:last] / np.float32(steep)) ** 2)
-            yield 0.0 if values.ndim == 2 else 0.1
-        unknown = unknown_in(values)
+            yield told
+        unknown = yield from within(unknown_steps(values), told, told)
         growth = {"grow": 1, "shrink": -1, "none": 0, "auto": -1 if start is None else 1}[params.balloon]
         force = EdgeForce(ease, growth, _STOPS)
         begin = inset_box(values.shape) if start is None else start
@@ -122,14 +123,14 @@ class EdgeForce:
         ease = self._ease[box]
         grown = inside
         if self._growth:
-            grown = inside.copy()
+            grown = yield from copied_ticks(inside)
             for first, last in slabs(len(inside), inside[:1].size):
                 free = ease[first:last] > self._free_above
                 grown[first:last][free] = self._ballooned(inside, blocked, first, last)[free]
                 if blocked is not None:
                     grown[first:last][blocked[first:last]] = 0
                 yield
-        moved = grown.copy()
+        moved = yield from copied_ticks(grown)
         for first, last in slabs(len(inside), inside[:1].size):
             places = np.nonzero(border(grown, blocked, first, last))
             places = (places[0] + first, *places[1:])

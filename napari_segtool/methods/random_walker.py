@@ -19,9 +19,9 @@ from napari_segtool.core.stack import Stack
 from napari_segtool.methods._components import components_steps, slabs_of, within
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._histogram import Histogram, stack_histogram_steps
-from napari_segtool.methods._painted import check_paint
+from napari_segtool.methods._painted import check_paint_steps
 from napari_segtool.methods._pieces import Piece, pieces_steps
-from napari_segtool.methods._walk import potential_steps, pyramid
+from napari_segtool.methods._walk import potential_steps, pyramid_steps
 
 LARGEST = 1 << 22
 """Pixels that are solved at full resolution; larger pictures and volumes are solved coarser first."""
@@ -79,17 +79,17 @@ def random_walker(stack: Stack, params: RandomWalkerParams, given: Given) -> Ste
         If ``volume`` is asked for and the stack has no slices.
     """
     assert given.paint is not None
-    check_paint(given.paint)
+    yield from check_paint_steps(given.paint)
     grey = Grey.of(stack, params.smoothing_px, whole=False)
     deviation = _deviation((yield from stack_histogram_steps(stack, grey)))
     if deviation == 0:
         raise DataError(f"{stack.name or 'The image'} holds 1 grey value only: there is no edge.", hint="Nothing can be told apart in it.")
-    largest = int(given.paint.max())
+    largest = int(max(plane.max(initial=0) for plane in given.paint))
 
     def work(piece: Piece) -> Fractions:
         paint = piece.given.paint
         assert paint is not None
-        known = piece.known
+        known = yield from piece.known_steps()
         scaled, strokes = np.empty(known.shape, np.float32), np.empty(known.shape, smallest_dtype(largest))
         for part in slabs_of(known.shape):
             scaled[part] = np.where(known[part], piece.grey[part], 0) / deviation
@@ -116,9 +116,9 @@ def walked_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], paint: NDA
     beta
         How much edges hold it up.
     """
-    if not paint.any():
+    if not any(plane.any() for plane in paint):
         yield 1.0
-        return np.zeros_like(paint)
+        return np.zeros(paint.shape, paint.dtype)
     if grey.size > LARGEST:
         return (yield from _coarse_first_steps(grey, known, paint, size, beta))
     classes = np.flatnonzero(np.bincount(paint.ravel())[1:]) + 1
@@ -128,8 +128,8 @@ def walked_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], paint: NDA
     reached[0] = False
     labels = np.where(reached[parts], classes[-1], 0).astype(paint.dtype)
     if classes.size > 1:
-        weights = _conductance(grey, known, size, beta)
-        levels = pyramid(weights, known & (paint == 0))
+        weights = yield from within(_conductance_steps(grey, known, size, beta), 0.1, 0.1)
+        levels = yield from within(pyramid_steps(weights, known & (paint == 0)), 0.1, 0.1)
         best, rest = np.zeros(grey.shape, np.float32), np.ones(grey.shape, np.float32)
         for done, value in enumerate(classes[:-1]):  # the potentials of all classes add up to 1
             source = _source(weights, (paint == value).astype(np.float32))
@@ -152,7 +152,9 @@ def _deviation(histogram: Histogram) -> float:
     return float(np.sqrt((histogram.counts * (values - mean) ** 2).sum() / count)) if len(histogram.levels()) > 1 else 0.0
 
 
-def _conductance(grey: NDArray[np.float32], known: NDArray[np.bool_], size: tuple[float, ...], beta: float) -> tuple[NDArray[np.float32], ...]:
+def _conductance_steps(
+    grey: NDArray[np.float32], known: NDArray[np.bool_], size: tuple[float, ...], beta: float
+) -> Generator[float, None, tuple[NDArray[np.float32], ...]]:
     weights = []
     for axis, length in enumerate(size):
         low = (*(slice(None),) * axis, slice(None, -1))
@@ -166,6 +168,7 @@ def _conductance(grey: NDArray[np.float32], known: NDArray[np.bool_], size: tupl
         weight *= np.float32(1 / length**2)
         weight *= known[low] & known[high]
         weights.append(weight)
+        yield 0.0
     return tuple(weights)
 
 
@@ -190,7 +193,7 @@ def _coarse_first_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], pai
     coarse_size = tuple(length * factor for length, factor in zip(size, factors, strict=True))
     coarse = yield from within(walked_steps(small, where, strokes, coarse_size, beta), 0.2, 0.6)
     sure = _inner(coarse)
-    labels = np.zeros_like(paint)
+    labels = np.zeros(paint.shape, paint.dtype)
     planes = range(len(grey)) if grey.ndim == 3 else range(1)
     for z in planes:
         here = z if grey.ndim == 3 else slice(None)

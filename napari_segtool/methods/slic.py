@@ -11,6 +11,7 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._components import within
 from napari_segtool.methods._grey import Grey
@@ -82,12 +83,15 @@ def slic(stack: Stack, params: SlicParams) -> Steps[AnyRule | NDArray[Any]]:
     scale = 100 / (histogram.highest - histogram.lowest)
 
     def work(piece: Piece) -> Fractions:
-        known = piece.known
-        values = (np.where(known, piece.grey, histogram.lowest) * scale - histogram.lowest * scale).astype(np.float32)
-        yield 0.02
+        known = yield from piece.known_steps()
+        in_percent = made_steps(
+            known.shape, np.float32, lambda part: np.where(known[part], piece.grey[part], histogram.lowest) * scale - histogram.lowest * scale
+        )
+        values = yield from within(in_percent, 0.0, 0.02)
         wide = width
         if params.count:
-            wide = max(1.0, (float(known.sum()) * float(np.prod(piece.size)) / params.count) ** (1 / values.ndim))
+            pixels = sum(int(np.count_nonzero(plane)) for plane in known)
+            wide = max(1.0, (float(pixels) * float(np.prod(piece.size)) / params.count) ** (1 / values.ndim))
         widths = tuple(max(1.0, wide / length) for length in piece.size)
         return (yield from within(superpixel_steps(values, known, widths, params.compactness, params.rounds), 0.02, 1.0))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.given import Given
@@ -12,6 +11,7 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._components import within
 from napari_segtool.methods._distance import filled_steps
@@ -90,9 +90,10 @@ def split_objects(stack: Stack, params: SplitObjectsParams, given: Given) -> Ste
         )
 
     def work(piece: Piece) -> Fractions:
-        known = piece.known
+        known = yield from piece.known_steps()
         if piece.given.labels is not None:
-            objects: NDArray[Any] = np.where(known, piece.given.labels, 0)
+            given_labels = piece.given.labels
+            objects = yield from within(made_steps(known.shape, given_labels.dtype, lambda part: given_labels[part] * known[part]), 0.0, 0.1)
         else:
             assert foreground is not None
             objects = yield from within(objects_steps(foreground, piece.grey), 0.0, 0.1)

@@ -14,8 +14,9 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
+from napari_segtool.core.slabs import made_steps, slabs_along
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps, with_lines
+from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps, with_lines_steps
 from napari_segtool.methods._components import narrowed_steps, within
 from napari_segtool.methods._distance import distance_steps, filled_steps
 from napari_segtool.methods._foreground import foreground_steps, objects_steps
@@ -106,9 +107,10 @@ def watershed(stack: Stack, params: WatershedParams, given: Given) -> Steps[AnyR
 
         def from_distance(piece: Piece) -> Fractions:
             objects = yield from within(objects_steps(foreground, piece.grey), 0.0, 0.1)
-            objects = yield from within(filled_steps(objects, piece.known), 0.1, 0.3)
+            known = yield from within(piece.known_steps(), 0.1, 0.1)
+            objects = yield from within(filled_steps(objects, known), 0.1, 0.3)
             labels = yield from within(split_steps(objects, piece.size, Splitting(params.neck / 100, 1.0)), 0.3, 0.9)
-            return with_lines(labels, float_plane(piece.grey).astype(np.float32)) if params.lines else labels
+            return (yield from within(with_lines_steps(labels, piece.grey), 0.9, 1.0)) if params.lines else labels
 
         return (yield from pieces_steps(stack, grey, from_distance, volume=params.volume))
     # of one smoothing, whatever is chosen: percentages then mean the same while it is moved, and the histogram is counted once
@@ -128,9 +130,9 @@ def _span(histogram: Histogram) -> float:
 
 
 def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[str, Any]) -> Fractions:
-    known = piece.known
+    known = yield from piece.known_steps()
     paint = piece.given.paint
-    if not known.any() or (params.markers == "paint" and (paint is None or not (paint[known] > 0).any())):
+    if not known.any() or (params.markers == "paint" and (paint is None or not (yield from _painted_steps(paint, known)))):
         yield 1.0
         return np.zeros(piece.grey.shape, np.uint8)
     surface = yield from within(_surface_steps(piece, params.surface, span), 0.0, 0.2)
@@ -142,8 +144,12 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[
         if marks is None:
             marks, away = yield from within(_remembered_marks_steps(basins, edges, params.depth, piece.size, memo), 0.5, 0.6)
         else:
-            away = yield from within(distance_steps(marks == 0, piece.size), 0.5, 0.6)
-        surface = surface + np.float32(params.compactness) * away
+            strokes = marks
+            bare = yield from within(made_steps(strokes.shape, bool, lambda part: strokes[part] == 0), 0.5, 0.5)
+            away = yield from within(distance_steps(bare, piece.size), 0.5, 0.6)
+        flat = surface
+        raised = made_steps(flat.shape, np.float32, lambda part: flat[part] + np.float32(params.compactness) * away[part])
+        surface = yield from within(raised, 0.6, 0.6)
     if marks is None:
         parts = yield from within(overflowed_steps(basins, edges, params.depth), 0.8, 0.85)
     else:
@@ -154,10 +160,20 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[
         parts = yield from within(flooded_steps(basins.count, edges, owner), 0.8, 0.85)
     yield 0.85
     if params.markers == "paint":
-        labels = yield from within(narrowed_steps(parts[basins.labels]), 0.85, 1.0)
+        owned = yield from within(made_steps(surface.shape, parts.dtype, lambda part: parts[basins.labels[part]]), 0.85, 0.9)
+        labels = yield from within(narrowed_steps(owned), 0.9, 1.0)
     else:
         labels = yield from within(numbered_steps(basins.labels, parts, smallest=1), 0.85, 1.0)
-    return with_lines(labels, surface) if params.lines else labels
+    return (yield from within(with_lines_steps(labels, surface), 1.0, 1.0)) if params.lines else labels
+
+
+def _painted_steps(paint: NDArray[Any], known: NDArray[np.bool_]) -> Generator[float, None, bool]:
+    """Tell whether any pixel with a value is painted."""
+    for part in slabs_along(paint.shape):
+        if (paint[part][known[part]] > 0).any():
+            return True
+        yield 0.0
+    return False
 
 
 def _remembered_steps(surface: NDArray[np.float32], known: NDArray[np.bool_], memo: dict[str, Any]) -> Generator[float, None, tuple[Basins, Edges]]:
@@ -188,7 +204,8 @@ def _remembered_marks_steps(
     deep = np.flatnonzero((yield from within(deep_enough_steps(basins, edges, depth), 0.0, 0.2)))
     marks = np.zeros(basins.labels.shape, np.uint32)
     marks.reshape(-1)[basins.place[deep]] = np.arange(1, deep.size + 1)
-    away = yield from within(distance_steps(marks == 0, size), 0.2, 1.0)
+    bare = yield from within(made_steps(marks.shape, bool, lambda part: marks[part] == 0), 0.2, 0.2)
+    away = yield from within(distance_steps(bare, size), 0.2, 1.0)
     if _is_kept(basins, memo):
         memo[_MARKS_MEMO] = (basins, depth, marks, away)
     return marks, away
@@ -208,7 +225,9 @@ def _surface_steps(piece: Piece, kind: str, span: float) -> Fractions:
     if kind == "gradient" and piece.grey.ndim == 2:
         surface = _steepness(surface, piece.size)
     if piece.grey.dtype.kind == "f":
-        surface[~np.isfinite(surface)] = 0
+        for part in slabs_along(surface.shape):
+            surface[part][~np.isfinite(surface[part])] = 0
+            yield 1.0
     return surface
 
 

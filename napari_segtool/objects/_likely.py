@@ -14,10 +14,12 @@ from napari_segtool.core.given import Given
 from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.planes import Fractions, PlaceRule, PlaneIndex, SteppedRule
 from napari_segtool.core.progress import Progress, Steps, as_progress
+from napari_segtool.core.slabs import made_steps, put_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._contours import read_volume_steps, unknown_in, volumes_of
+from napari_segtool.methods._contours import read_volume_steps, unknown_steps, volumes_of
 from napari_segtool.methods._grey import Grey
 from napari_segtool.objects._pieces import slabs
+from napari_segtool.preprocess._portions import portion
 
 MOST_CLASSES = 64
 
@@ -52,12 +54,16 @@ def weighed_steps(stack: Stack, grey: Grey, given: Given, confidence: float, wei
     values = yield from _class_values_steps(stack, given)
 
     def classes(grey_values: NDArray[Any], part: Given) -> Fractions:
-        unknown = unknown_in(grey_values)
+        unknown = yield from portion(unknown_steps(grey_values), 0.0, 0.0)
         found = yield from _chosen_steps(grey_values, part, values, confidence, weigh, unknown)
-        labels = values[found]
-        if unknown is not None:
-            labels[unknown] = 0
-        return labels
+
+        def named(rows: slice) -> NDArray[Any]:
+            labels: NDArray[Any] = values[found[rows]]
+            if unknown is not None:
+                labels[unknown[rows]] = 0
+            return labels
+
+        return (yield from portion(made_steps(found.shape, values.dtype, named), 1.0, 1.0))
 
     if not volume:
 
@@ -74,8 +80,10 @@ def weighed_steps(stack: Stack, grey: Grey, given: Given, confidence: float, wei
         if given.probabilities is not None:
             likely = given.probabilities[(slice(None), *one.key)].transpose(0, *(axis + 1 for axis in one.order))
             part = replace(part, probabilities=likely)
-        one.of(result)[...] = yield from as_progress(classes(read, part), done, len(volumes), "volume")
-        yield Progress(done + 1, len(volumes), "volume")
+        made = yield from as_progress(classes(read, part), done, len(volumes), "volume")
+        for _ in put_steps(one.of(result), made):
+            yield Progress(done + 1, len(volumes), "volume")
+        del made
     return result
 
 

@@ -75,7 +75,7 @@ def beliefs_steps(shares: Values, known: NDArray[np.bool_], kernels: Sequence[tu
     done = 0
     norms = []
     for _, kernel in kernels:
-        total = yield from portion(kernel.filter_steps(known.astype(np.float32)), done / pieces, (done + 1) / pieces)
+        total = yield from portion(_product_steps(kernel, known), done / pieces, (done + 1) / pieces)
         done += 1
         for rows in _rows(known.shape):
             total[rows] = np.where(known[rows], 1 / np.sqrt(np.maximum(total[rows], np.float32(1e-12))), 0)
@@ -91,7 +91,7 @@ def beliefs_steps(shares: Values, known: NDArray[np.bool_], kernels: Sequence[tu
             yield done / max(1, pieces)
         for (weight, kernel), norm in zip(kernels, norms, strict=True):
             for belief, score in zip(beliefs, scores, strict=True):
-                message = yield from portion(kernel.filter_steps(belief * norm), done / pieces, (done + 1) / pieces)
+                message = yield from portion(_product_steps(kernel, belief, norm), done / pieces, (done + 1) / pieces)
                 done += 1
                 for rows in _rows(known.shape):
                     score[rows] += np.float32(weight) * norm[rows] * message[rows]
@@ -102,6 +102,15 @@ def beliefs_steps(shares: Values, known: NDArray[np.bool_], kernels: Sequence[tu
             yield done / max(1, pieces)
     yield 1.0
     return beliefs
+
+
+def _product_steps(kernel: Kernel, *factors: NDArray[Any]) -> Filtered:
+    """Filter the product of some values."""
+    product = np.empty(factors[0].shape, np.float32)
+    for rows in _rows(product.shape):
+        product[rows] = math.prod(factor[rows] for factor in factors)
+        yield 0.0
+    return (yield from kernel.filter_steps(product))
 
 
 def _rows(shape: tuple[int, ...]) -> list[slice]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.planes import Fractions
 from napari_segtool.preprocess._portions import portion
 
-SLAB_VOXELS = 1 << 22
+SLAB_VOXELS = 1 << 21
 """Pixels that are worked on between two steps."""
 
 
@@ -40,7 +40,7 @@ class Pieces:
 
     def kept_steps(self, keep: NDArray[np.bool_]) -> Fractions:
         """Return the labels of the pieces that ``keep`` names, one entry for each number; all others become 0."""
-        result = np.zeros_like(self.labels)
+        result = np.zeros(self.labels.shape, self.labels.dtype)  # not zeros_like, which writes to all of it at once
         table = keep & (np.arange(len(keep)) > 0)
         for part, finished in slabs(self.labels.shape):
             np.copyto(result[part], self.labels[part], where=table[self.numbers[part]])

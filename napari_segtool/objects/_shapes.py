@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.objects._boxes import boxes_steps
+from napari_segtool.methods._label_boxes import boxes_steps
 from napari_segtool.objects._pieces import Pieces, slabs
 from napari_segtool.preprocess._portions import portion
 

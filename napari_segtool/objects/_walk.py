@@ -12,6 +12,7 @@ from napari_segtool.core.errors import SpacingError
 from napari_segtool.core.given import Given
 from napari_segtool.core.planes import Fractions, PlaceRule, PlaneIndex, SteppedRule
 from napari_segtool.core.progress import Progress, Steps, as_progress
+from napari_segtool.core.slabs import put_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._contours import volumes_of
 from napari_segtool.preprocess._volumes import voxel_size
@@ -46,8 +47,10 @@ def _volumes_steps(stack: Stack, labels: NDArray[Any], refine: Refine) -> Steps[
     result = np.zeros(stack.label_shape, labels.dtype)
     for done, volume in enumerate(volumes):
         work = refine(np.ascontiguousarray(volume.of(labels)))
-        volume.of(result)[...] = yield from as_progress(work, done, len(volumes), "volume")
-        yield Progress(done + 1, len(volumes), "volume")
+        changed = yield from as_progress(work, done, len(volumes), "volume")
+        for _ in put_steps(volume.of(result), changed):
+            yield Progress(done + 1, len(volumes), "volume")
+        del changed
     return result
 
 

@@ -12,11 +12,13 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import Fractions, PlaceRule
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._histogram import stack_histogram_steps
 from napari_segtool.objects._likely import weighed_steps
 from napari_segtool.objects._meanfield import Kernel, NearKernel, SimilarKernel, mean_field_steps
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._volumes import widths_px
 
 
@@ -82,7 +84,8 @@ def dense_crf(stack: Stack, params: DenseCrfParams, given: Given) -> Steps[Place
     near, similar = (widths_px(stack, px, 0, params.volume)[0 if params.volume else 1 :] for px in (params.smoothness_px, params.appearance_px))
 
     def weigh(values: NDArray[Any], shares: NDArray[np.float32], unknown: NDArray[np.bool_] | None) -> Fractions:
-        known = np.ones(values.shape, bool) if unknown is None else ~unknown
+        all_known = made_steps(values.shape, bool, lambda part: True if unknown is None else ~unknown[part])
+        known = yield from portion(all_known, 0.0, 0.0)
         kernels: list[tuple[float, Kernel]] = []
         if params.smoothness:
             kernels.append((params.smoothness, NearKernel(near)))

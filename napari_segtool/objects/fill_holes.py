@@ -12,8 +12,9 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import Fractions, PlaceRule
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.objects._boxes import boxes_steps, volume_of
+from napari_segtool.methods._label_boxes import boxes_steps, volume_of
 from napari_segtool.objects._pieces import pieces_steps, slabs
 from napari_segtool.objects._walk import pixels_of, refine_steps
 from napari_segtool.preprocess._portions import portion
@@ -71,26 +72,24 @@ def fill_holes(stack: Stack, params: FillHolesParams, given: Given) -> Steps[Pla
 
 def _filled_steps(labels: NDArray[Any], largest: float) -> Fractions:
     boxes = yield from portion(boxes_steps(labels), 0.0, 0.1)
-    result = labels.copy()
+    result = yield from portion(made_steps(labels.shape, labels.dtype, lambda part: labels[part]), 0.1, 0.1)
     inner_first = sorted(boxes.items(), key=lambda item: volume_of(item[1]))
     for done, (label, box) in enumerate(inner_first):
         hole = yield from portion(_hole_steps(labels[box], label, largest), 0.1 + 0.9 * done / len(boxes), 0.1 + 0.9 * (done + 1) / len(boxes))
         inside = result[box]
         for part, _ in slabs(hole.shape):
             inside[part][hole[part] & (inside[part] == 0)] = label
+            yield 0.1 + 0.9 * (done + 1) / len(boxes)
     yield 1.0
     return result
 
 
 def _hole_steps(labels: NDArray[Any], label: int, largest: float) -> Fractions:
     """Return the holes of a label in the box around it, as a mask."""
-    outside = yield from portion(pieces_steps((labels != label).view(np.uint8), corners=False), 0.0, 0.8)
+    other = yield from portion(made_steps(labels.shape, np.uint8, lambda part: labels[part] != label), 0.0, 0.0)
+    outside = yield from portion(pieces_steps(other, corners=False), 0.0, 0.8)
     hole = ~outside.on_border()
     hole[0] = False
     if largest > 0:
         hole &= outside.sizes <= largest
-    mask = np.zeros(labels.shape, bool)
-    for part, finished in slabs(labels.shape):
-        mask[part] = hole[outside.numbers[part]]
-        yield 0.8 + 0.2 * finished
-    return mask
+    return (yield from portion(made_steps(labels.shape, bool, lambda part: hole[outside.numbers[part]]), 0.8, 1.0))

@@ -15,7 +15,7 @@ from napari_segtool.core.planes import Fractions, PlaceRule
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.objects._boxes import boxes_steps, grown
+from napari_segtool.methods._label_boxes import boxes_steps, grown
 from napari_segtool.objects._walk import refine_steps
 from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._smooth import TRUNCATE, smooth_plane

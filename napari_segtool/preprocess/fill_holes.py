@@ -11,6 +11,7 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import Fractions, PlaneRule, SteppedRule
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import FILTERS
+from napari_segtool.core.slabs import finite_steps, made_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.preprocess._channels import each_channel_steps
 from napari_segtool.preprocess._components import slabs_of
@@ -66,17 +67,18 @@ def fill_holes(stack: Stack, params: FillHolesParams) -> Steps[PlaneRule | NDArr
 
 def filled_holes(volume: NDArray[Any], *, bright: bool = False) -> Fractions:
     """Fill the dark (or bright) holes of a ``(depth, Y, X)`` volume in native byte order."""
-    known = np.isfinite(volume) if volume.dtype.kind == "f" else None
-    known = None if known is None or known.all() else known
+    known = yield from portion(finite_steps(volume), 0.0, 0.0)
     ladder = yield from portion(ladder_steps(volume, known, bright=bright), 0.0, 0.1)
     outer = np.zeros(volume.shape, bool)
-    outer[:, [0, -1], :] = outer[:, :, [0, -1]] = True
     if len(volume) > 1:
         outer[[0, -1]] = True
-    if known is not None:
-        for slab in slabs_of(volume.shape):
-            outer[slab] |= near_slab(~known, slab, diagonal=False)
-            outer[slab] &= known[slab]
+    unknown = None if known is None else (yield from portion(made_steps(known.shape, bool, lambda part: ~known[part]), 0.1, 0.1))
+    for slab in slabs_of(volume.shape):
+        outer[slab, [0, -1], :] = outer[slab, :, [0, -1]] = True
+        if unknown is not None:
+            outer[slab] |= near_slab(unknown, slab, diagonal=False)
+            outer[slab] &= ~unknown[slab]
+        yield 0.1
     levels = yield from portion(lowered_steps(ladder, outer, 1, diagonal=False), 0.1, 0.95)
     filled = np.empty_like(volume)
     for z, plane in enumerate(volume):

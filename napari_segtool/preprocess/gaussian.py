@@ -17,7 +17,7 @@ from napari_segtool.preprocess._channels import each_channel_steps
 from napari_segtool.preprocess._smooth import TRUNCATE, WIDE_PX, float_plane, restored, smooth_plane, wide_blur
 from napari_segtool.preprocess._volumes import each_volume_steps, widths_px
 
-_ROWS_BYTES = 1 << 24
+_ROWS_BYTES = 1 << 22
 
 
 class GaussianParams(Params):

@@ -13,6 +13,7 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import Fractions, PlaneRule, SteppedRule
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import FILTERS
+from napari_segtool.core.slabs import finite_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.preprocess._channels import each_channel_steps
 from napari_segtool.preprocess._level_sets import known_islands_steps, ladder_steps, lowered_steps
@@ -80,8 +81,7 @@ def remove_small(stack: Stack, params: RemoveSmallParams) -> Steps[PlaneRule | N
 
 def without_small(volume: NDArray[Any], smallest: int, *, bright: bool = True) -> Fractions:
     """Remove bright (or dark) objects of fewer than ``smallest`` voxels from a ``(depth, Y, X)`` volume in native byte order."""
-    known = np.isfinite(volume) if volume.dtype.kind == "f" else None
-    known = None if known is None or known.all() else known
+    known = yield from portion(finite_steps(volume), 0.0, 0.0)
     ladder = yield from portion(ladder_steps(volume, known, bright=bright), 0.0, 0.1)
     need: NDArray[Any] | int = min(smallest, volume.size)
     if known is not None:

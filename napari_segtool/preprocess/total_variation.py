@@ -11,8 +11,10 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import Fractions, PlaneRule
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import FILTERS
+from napari_segtool.core.slabs import finite_steps, made_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.preprocess._channels import own_channel_steps
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._statistics import scale_steps
 from napari_segtool.preprocess._unit import plane_rule, volume_rule
 from napari_segtool.preprocess._volumes import each_volume_steps, widths_px
@@ -101,17 +103,16 @@ def total_variation_steps(values: NDArray[np.float32], weight: float, steepness:
     iterations
         Most iterations.
     """
-    missing = np.isnan(values)
-    yield 0.0
-    known = ~missing if missing.any() else None
-    grey = values if known is None else np.where(missing, np.float32(0), values)
-    del missing
-    yield 0.0
+    known = yield from portion(finite_steps(values), 0.0, 0.0)
+    grey = values
+    if known is not None:
+        mask = known
+        grey = yield from portion(made_steps(values.shape, np.float32, lambda part: np.where(mask[part], values[part], np.float32(0))), 0.0, 0.0)
     axes = [axis for axis in range(3) if steepness[axis] > 0 and values.shape[axis] > 1]
     if not axes:
         return grey
     dual = {axis: np.zeros(values.shape, np.float32) for axis in axes}
-    smooth = grey.copy()
+    smooth = yield from portion(made_steps(grey.shape, grey.dtype, lambda part: grey[part]), 0.0, 0.0)
     pace = 1 / (2 * sum(steepness[axis] ** 2 for axis in axes))
     slab = max(1, _SLAB_VOXELS // max(1, grey[0].size))
     starts = range(0, len(grey), slab)

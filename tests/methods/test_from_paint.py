@@ -12,7 +12,7 @@ from napari_segtool.core.errors import PaintError
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods import random_walker as own_walker
 from napari_segtool.methods._cuts import energy, potts_labels_steps
-from napari_segtool.methods._walk import potential_steps, pyramid
+from napari_segtool.methods._walk import potential_steps, pyramid_steps
 
 METHODS = ("graph-cut", "random-walker")
 
@@ -128,7 +128,7 @@ def test_the_potential_solves_the_equation_of_a_row_of_resistors():
     free = np.array([[0, 1, 1, 1, 1, 0]], bool)
     source = np.zeros((1, 6), np.float32)
     source[0, 1] = 1.0  # the left end is held at 1, the right one at 0
-    potential = finished(potential_steps(pyramid(weights, free), source))
+    potential = finished(potential_steps(finished(pyramid_steps(weights, free)), source))
     assert potential[0, 1:5] == pytest.approx([5 / 6, 4 / 6, 2 / 6, 1 / 6], abs=1e-3)  # resistances 1, 1, 2, 1, 1
 
 

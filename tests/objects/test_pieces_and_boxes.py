@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import generate_binary_structure, label
 
+from napari_segtool.methods._label_boxes import boxes_steps
 from napari_segtool.objects import _pieces
-from napari_segtool.objects._boxes import boxes_steps
 from napari_segtool.objects._pieces import pieces_steps
 from napari_segtool.objects._shapes import eccentricity_steps, hull_pixels, solidity_steps
 from tests.objects.patches import patches, result_of
