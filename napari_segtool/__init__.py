@@ -19,6 +19,7 @@ _TYPES = {
     "Prediction": "result",
     "Probabilities": "result",
     "Progress": "progress",
+    "Region": "target",
     "Scores": "result",
     "SegtoolError": "errors",
     "Segmentation": "result",
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from napari_segtool.core.progress import Progress, drain
     from napari_segtool.core.result import ModelBundle, Prediction, Probabilities, Scores, Segmentation
     from napari_segtool.core.stack import Stack
-    from napari_segtool.core.target import Target
+    from napari_segtool.core.target import Region, Target
 
 
 class _Package(ModuleType):
