@@ -34,7 +34,8 @@ _SMOOTHING = 0.75
 _DICE_TO_LOSE, _DICE_SHARE = 0.05, 0.25
 """What objects and strokes may cost in Dice, and how much Dice counts beside them."""
 _SHRINKAGE = 0.1
-"""A bias of 1 has to gain this, divided by the number of objects or strokes that speak for it."""
+_PIXELS_A_PART = 500
+"""A bias of 1 has to gain this, divided by the number of objects or strokes that speak for it; a large one counts for each so many pixels."""
 _LEAST_GAIN = 0.002
 _MOST_PIXELS = 100_000
 _FEWEST_OBJECTS, _CLOSE_SHARE, _FEWEST_STROKES = 4, 0.5, 3
@@ -139,7 +140,7 @@ class _Pixels:
         counts = np.bincount(self.truth, minlength=classes)
         self.present = counts > 0
         self._mass = np.where(self.present, 1 / np.maximum(counts, 1), 0)[self.truth] if balanced else np.ones(len(self.truth))
-        self.parts = sum(_count_parts(case.check) for case in cases)
+        self.evidence = sum(_count_parts(case.check) for case in cases) + len(truth) / _PIXELS_A_PART
 
     def dice(self, bias: NDArray[np.float64]) -> float:
         """Mean Dice of the classes that occur."""
@@ -173,7 +174,7 @@ def _by_dice(pixels: _Pixels) -> Decision:
     classes = len(pixels.present)
 
     def worth(bias: NDArray[np.float64]) -> float:
-        return pixels.dice(bias) - _SHRINKAGE / max(pixels.parts, 1) * float(((bias - bias.mean()) ** 2).sum())
+        return pixels.dice(bias) - _SHRINKAGE / max(pixels.evidence, 1) * float(((bias - bias.mean()) ** 2).sum())
 
     bias = np.zeros(classes)
     without = best = worth(bias)
