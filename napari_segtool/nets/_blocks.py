@@ -7,10 +7,12 @@ from typing import Any
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from napari_segtool.nets._conv3d import QuickConv3d
+
 
 def convolution(spatial: int) -> Any:
     """Return the class of convolutions over 2 or 3 axes."""
-    return nn.Conv2d if spatial == 2 else nn.Conv3d
+    return nn.Conv2d if spatial == 2 else QuickConv3d
 
 
 def normalisation_layer(kind: str, channels: int, spatial: int) -> nn.Module:
