@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from napari_segtool import api
 from napari_segtool.core.errors import PaintError, ParameterError
 from napari_segtool.core.labels import Labels, Paint
+from napari_segtool.core.registry import AUGMENTATIONS
 from napari_segtool.core.stack import Stack
 from tests.training.blobs import blobs
 
@@ -94,6 +97,7 @@ def test_torch_is_not_loaded_for_it() -> None:
     code = """
 import sys, numpy as np
 from napari_segtool import api
+from napari_segtool.core.registry import AUGMENTATIONS
 from napari_segtool.core.stack import Stack
 rng = np.random.default_rng(0)
 image = Stack(rng.integers(0, 255, (3, 80, 80)).astype(np.uint8), "ZYX")
@@ -101,3 +105,12 @@ api.preview_augmentation(image, rng.integers(0, 2, (3, 80, 80)).astype(np.uint8)
 assert not {"torch", "sklearn", "napari"} & set(sys.modules), "loaded"
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_guide_runs_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "augmentation.md").read_text(encoding="utf-8")
+    for code in re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL):
+        exec(compile(code, "augmentation.md", "exec"), {})
+    assert "(1, 64, 64)" in capsys.readouterr().out
+    names = {entry.name.replace("-", " ").split()[0] for entry in AUGMENTATIONS}
+    assert all(name in page for name in names)
