@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.apart import Apart
 from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.planes import Fractions
 from napari_segtool.methods._components import slabs_of, within
 
 WHOLE = 1 << 18
-"""Pixels up to which a picture is cut as a whole; the library that cuts cannot be left meanwhile."""
+"""Pixels up to which a picture is cut as a whole."""
+
+APART = 1 << 14
+"""Pixels above which they are cut in a process of its own: the library cannot be left, and holds Python's lock, often for many seconds."""
 
 _BLOCK = 1 << 15
 _MOST_ROUNDS = 4
@@ -70,6 +74,11 @@ def potts_labels_steps(unary: NDArray[Any], weights: Weights, *, whole: int = WH
     ...     stop.value.tolist()
     [[0, 0, 0, 0, 1, 1]]
     """
+    with Apart() as apart:
+        return (yield from _labels_steps(unary, weights, whole, apart))
+
+
+def _labels_steps(unary: NDArray[Any], weights: Weights, whole: int, apart: Apart) -> Fractions:
     costs = np.asarray(unary, np.result_type(unary.dtype, np.float32))
     classes, shape = costs.shape[0], costs.shape[1:]
     missing, labels = yield from within(_cheapest_steps(costs), 0.0, 0.02)
@@ -77,19 +86,19 @@ def potts_labels_steps(unary: NDArray[Any], weights: Weights, *, whole: int = WH
         yield 1.0
         return labels
     grid = _Grid(costs, missing, tuple(_spread(weight, shape, axis) for axis, weight in enumerate(weights)))
-    begin = 0.02
+    begin = part = 0.02
     if labels.size > whole:
-        begin = 0.2
-        yield from within(_begin_coarse_steps(costs, labels, missing, grid, whole), 0.02, begin)
+        begin = part = 0.2
+        yield from within(_begin_coarse_steps(costs, labels, missing, grid, whole, apart), 0.02, begin)
     targets = range(1, 2) if classes == 2 else range(classes)
     quiet: set[tuple[int, Box]] = set()  # moves that would gain nothing now
     for round_ in range(_MOST_ROUNDS):
         moves = list(itertools.product(_blocks(shape, whole, shifted=bool(round_ % 2)), targets))
         changed = False
         for done, (block, target) in enumerate(moves):
-            box = tuple((part.start, part.stop) for part in block)
+            box = tuple((side.start, side.stop) for side in block)
             if (target, box) not in quiet:
-                better = grid.cut(labels, block, target)
+                better = yield from within(grid.cut_steps(labels, block, target, apart), part, part)
                 places = (better != labels[block]).nonzero()
                 if places[0].size:
                     labels[block] = better
@@ -97,7 +106,8 @@ def potts_labels_steps(unary: NDArray[Any], weights: Weights, *, whole: int = WH
                     near = tuple((start + int(at.min()) - 1, start + int(at.max()) + 2) for at, (start, _) in zip(places, box, strict=True))
                     quiet = {move for move in quiet if not _overlap(move[1], near)}
                 quiet.add((target, box))
-            yield begin + (1 - begin) * (round_ + (done + 1) / len(moves)) / _MOST_ROUNDS
+            part = begin + (1 - begin) * (round_ + (done + 1) / len(moves)) / _MOST_ROUNDS
+            yield part
         if (not changed and (round_ or labels.size <= whole)) or (classes == 2 and labels.size <= whole):
             break
     yield 1.0
@@ -127,7 +137,7 @@ class _Grid:
     def __init__(self, unary: NDArray[Any], missing: NDArray[np.bool_], weights: tuple[NDArray[Any], ...]) -> None:
         self._unary, self._missing, self.weights = unary, missing, weights
 
-    def cut(self, labels: NDArray[Any], block: Block, target: int) -> NDArray[Any]:
+    def cut_steps(self, labels: NDArray[Any], block: Block, target: int, apart: Apart) -> Fractions:
         """Return the cheapest labels of a block in which every pixel keeps its label or takes ``target``; two labels are chosen freely."""
         freely = self._unary.shape[0] == 2
         now = np.zeros_like(labels[block]) if freely else labels[block]
@@ -148,7 +158,7 @@ class _Grid:
             pull[high] += (low_keeps - both_keep - high_keeps) / 2
             arcs.append((low_keeps + high_keeps - both_keep) / 2)
             self._pull_from_outside(labels, block, axis, now, target, pull)
-        taken = _minimum_cut(pull, arcs, free)
+        taken = yield from _minimum_cut_steps(pull, arcs, free, apart)
         return np.where(taken, np.asarray(target, labels.dtype), now)
 
     def _pull_from_outside(self, labels: NDArray[Any], block: Block, axis: int, now: NDArray[Any], target: int, pull: NDArray[np.float64]) -> None:
@@ -176,7 +186,9 @@ def _cheapest_steps(costs: NDArray[Any]) -> Generator[float, None, tuple[NDArray
     return missing, labels
 
 
-def _begin_coarse_steps(costs: NDArray[Any], labels: NDArray[Any], missing: NDArray[np.bool_], grid: _Grid, whole: int) -> Generator[float, None, None]:
+def _begin_coarse_steps(
+    costs: NDArray[Any], labels: NDArray[Any], missing: NDArray[np.bool_], grid: _Grid, whole: int, apart: Apart
+) -> Generator[float, None, None]:
     """Put the labels of the same problem in which two pixels along each axis are one into ``labels``: where rounds of blocks may well begin."""
     shape, dimensions = labels.shape, labels.ndim
     half = tuple(-(-n // 2) for n in shape)
@@ -195,7 +207,7 @@ def _begin_coarse_steps(costs: NDArray[Any], labels: NDArray[Any], missing: NDAr
                 between = between if other == axis else _paired(between, other)
             weights[axis][part.start // 2 : part.start // 2 + len(between)] = between
         yield 0.2 * min(1.0, part.stop / shape[0])
-    coarse = yield from within(potts_labels_steps(unary, weights, whole=whole), 0.2, 0.9)
+    coarse = yield from within(_labels_steps(unary, weights, whole, apart), 0.2, 0.9)
     for part in slabs_of(shape):
         rough = coarse[part.start // 2 : -(-min(part.stop, shape[0]) // 2)]
         for axis in range(dimensions):
@@ -218,11 +230,8 @@ def _paired(values: NDArray[Any], axis: int) -> NDArray[Any]:
     return total
 
 
-def _minimum_cut(pull: NDArray[np.float64], arcs: list[NDArray[np.float64]], free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _minimum_cut_steps(pull: NDArray[np.float64], arcs: list[NDArray[np.float64]], free: NDArray[np.bool_], apart: Apart) -> Fractions:
     """Return where to pay ``pull`` (which may be negative) so that ``Σ pull + Σ arc · [neighbours differ]`` is least; where not free, nothing is paid."""
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
-
     incident = np.zeros(pull.shape)
     for axis, arc in enumerate(arcs):
         low, high = _sides(pull.ndim, axis)
@@ -253,14 +262,32 @@ def _minimum_cut(pull: NDArray[np.float64], arcs: list[NDArray[np.float64]], fre
     rows += [np.full(gain.size, source, np.int32), loss]
     columns += [gain, np.full(loss.size, sink, np.int32)]
     capacity += [-pulls[gain], pulls[loss]]
-    graph = csr_matrix((np.concatenate(capacity), (np.concatenate(rows), np.concatenate(columns))), shape=(count + 2, count + 2))
-    left = graph - maximum_flow(graph, source, sink, method="dinic").flow
-    left.eliminate_zeros()
-    reached = np.zeros(count + 2, bool)
-    reached[breadth_first_order(left, source, return_predecessors=False)] = True
+    network = np.concatenate(rows), np.concatenate(columns), np.concatenate(capacity), count
+    reached = reached_by_source(*network) if count <= APART else (yield from apart.steps(reached_by_source, *network))
     taken = np.zeros(pull.shape, bool)
     taken[free] = reached[:count]
     return taken
+
+
+def reached_by_source(rows: NDArray[np.int32], columns: NDArray[np.int32], capacity: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
+    """Return which nodes a network's source still reaches when all flow runs that can.
+
+    Parameters
+    ----------
+    rows, columns, capacity
+        Where each arc begins and ends, and how much runs through it.
+    count
+        Number of nodes; the source has this number, the sink the next.
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
+    graph = csr_matrix((capacity, (rows, columns)), shape=(count + 2, count + 2))
+    left = graph - maximum_flow(graph, count, count + 1, method="dinic").flow
+    left.eliminate_zeros()
+    reached = np.zeros(count + 2, bool)
+    reached[breadth_first_order(left, count, return_predecessors=False)] = True
+    return reached
 
 
 def _spread(weight: NDArray[Any] | float, shape: tuple[int, ...], axis: int) -> NDArray[Any]:

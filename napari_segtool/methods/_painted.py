@@ -66,7 +66,7 @@ def check_paint_steps(paint: NDArray[Any]) -> Steps[NDArray[np.int64]]:
         largest = int(strokes.max(initial=0))
         there = np.pad(there, (0, max(0, largest + 1 - len(there))))
         there[strokes] = True
-        yield Progress(part.stop, len(paint), "paint")
+        yield Progress(part.stop, len(paint), "classes")
     return check_paint(np.flatnonzero(there))
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 
 import numpy as np
 import pytest
 
+from napari_segtool.methods import _cuts
 from napari_segtool.methods._cuts import energy, potts_labels_steps
 
 
@@ -77,3 +80,25 @@ def test_without_weights_every_pixel_takes_its_cheapest_label_and_one_label_is_n
     assert np.array_equal(labels_of(unary, (0.0, 0.0)), unary.argmin(axis=0))
     assert not labels_of(unary[:1], (1.0, 1.0)).any()
     assert labels_of(np.zeros((3, 0, 4)), (1.0, 1.0)).shape == (0, 4)
+
+
+def test_cuts_in_a_process_of_their_own_are_those_in_place(monkeypatch):
+    unary, weights = random_problem(7, (24, 30), 3)
+    in_place = labels_of(unary, weights)
+    in_blocks = labels_of(unary, weights, whole=200)
+    monkeypatch.setattr(_cuts, "APART", 50)
+    assert np.array_equal(labels_of(unary, weights), in_place)
+    assert np.array_equal(labels_of(unary, weights, whole=200), in_blocks)
+
+
+def test_a_cut_that_takes_long_is_left_at_once_and_other_threads_go_on_meanwhile():
+    unary, weights = random_problem(8, (400, 500), 2)
+    threads = threading.active_count()
+    steps = potts_labels_steps(unary, tuple(weight * 20 for weight in weights))
+    last, longest = time.monotonic(), 0.0
+    for _ in itertools.islice(steps, 12):
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    steps.close()
+    assert time.monotonic() - last < 1.0
+    assert longest < 1.0
+    assert threading.active_count() == threads
