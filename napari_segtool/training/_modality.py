@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_segtool.training._evidence import Plane
 
@@ -56,11 +55,11 @@ class Looks:
         return self.dark and self.black >= _BLACK_SHARE and self.noise < _SMOOTH
 
 
-def look_at(planes: Sequence[Plane], *, colour: bool = False) -> Looks:
-    """Measure the grey values of planes ``(C, Y, X)``; constant planes are passed over."""
-    table = [row for row in (_measure(np.asarray(plane, dtype=np.float32).mean(axis=0)) for plane in planes) if row is not None]
-    figures = [float(value) for value in np.median(table, axis=0)] if table else [0.0] * 6
-    return Looks(colour, *figures)
+def typical(figures: Sequence[tuple[float, ...]], *, colour: bool = False) -> Looks:
+    """Return the medians of what `figures_of` measured on several planes; constant ones are passed over."""
+    table = [row for row in figures if row]
+    medians = [float(value) for value in np.median(table, axis=0)] if table else [0.0] * 6
+    return Looks(colour, *medians)
 
 
 def guess_modality(looks: Looks, upright: bool) -> Modality:
@@ -73,7 +72,7 @@ def guess_modality(looks: Looks, upright: bool) -> Modality:
     Parameters
     ----------
     looks
-        From `look_at`.
+        From `typical`.
     upright
         Whether the images have an up and down.
 
@@ -93,12 +92,14 @@ def guess_modality(looks: Looks, upright: bool) -> Modality:
     return "unknown"
 
 
-def _measure(grey: NDArray[np.float32]) -> tuple[float, ...] | None:
+def figures_of(plane: Plane) -> tuple[float, ...]:
+    """Measure the grey values of a plane ``(C, Y, X)``, channels averaged: the numbers of `Looks` in order; empty where it is constant."""
+    grey = np.asarray(plane, dtype=np.float32).mean(axis=0)
     low, first, median, third, high = (float(value) for value in np.percentile(grey, [1, 25, 50, 75, 99]))
     clipped = grey.clip(low, high)
     deviation = float(clipped.std())
     if high <= low or deviation == 0 or min(grey.shape) < 3:
-        return None
+        return ()
     standard = (clipped - clipped.mean()) / deviation
     curve = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     noise = float(np.median(np.abs(curve))) / 0.6745 / np.sqrt(20)  # of white noise: its standard deviation

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from napari_segtool.training._evidence import Evidence, Marks, Plane, Subject
 from napari_segtool.training._likeness import ALIKE, likeness
-from napari_segtool.training._modality import Looks, Modality, guess_modality, look_at
+from napari_segtool.training._modality import Looks, Modality, figures_of, guess_modality, typical
 from napari_segtool.training._pairs import IGNORED
 from napari_segtool.training._touching import Gaps, gaps_between
 
 _MOST_PLANES = 40
 _MOST_NEIGHBOURS = 12
 _ROWS = 32
+_MOST_PX = 1536
 _LEAST_AREA_PX = 9
 _EMPTY = 0.2
 
@@ -85,15 +86,16 @@ def survey(evidence: Evidence) -> Survey:
     Parameters
     ----------
     evidence
-        From `evidence_of_run` or `evidence_of_pairs`; planes are read one at a time.
+        From `evidence_of_run` or `evidence_of_pairs`; planes are read one at a time, and of large ones the middle is looked at.
     """
-    planes = list(evidence.planes(_MOST_PLANES))
+    seen = [_look(*plane) for plane in evidence.planes(_MOST_PLANES)]
+    labels = [plane.labels for plane in seen]
     alike = _alike(evidence.subjects)
-    looks = look_at([image for image, _ in planes], colour=all("S" in subject.axes for subject in evidence.subjects))
+    looks = typical([plane.figures for plane in seen], colour=all("S" in subject.axes for subject in evidence.subjects))
     # The sections of one volume are one picture many times over, unless they are plainly scans, which have their probe at the top.
-    apart = planes if alike < ALIKE or looks.scanned else [subject.read(subject.planes // 2) for subject in evidence.subjects]
-    upright = has_up_and_down(apart)
-    contrasts = np.array([float(np.asarray(image, dtype=np.float32).std()) for image, _ in planes])
+    apart = alike < ALIKE or looks.scanned
+    upright = has_up_and_down([plane.rows for plane in seen] if apart else [row_profile(subject.read(subject.planes // 2)[0]) for subject in evidence.subjects])
+    contrasts = np.array([plane.contrast for plane in seen])
     sides = [side for subject in evidence.subjects for side in subject.plane_px]
     return Survey(
         painted=evidence.painted,
@@ -106,11 +108,11 @@ def survey(evidence: Evidence) -> Survey:
         smallest_px=min(sides),
         z_ratio=_z_ratio(evidence.subjects),
         alike=alike,
-        radius_px=0.0 if evidence.painted else object_radius_px([marks for _, marks in planes], evidence.pixels),
+        radius_px=0.0 if evidence.painted else object_radius_px(labels, evidence.pixels),
         upright=upright,
         modality=guess_modality(looks, upright),
         looks=looks,
-        gaps=None if evidence.painted else gaps_between([marks for _, marks in planes]),
+        gaps=None if evidence.painted else gaps_between(labels),
         empty_share=float((contrasts < _EMPTY * np.median(contrasts)).mean()),
         one_type=len({subject.dtype for subject in evidence.subjects}) == 1,
     )
@@ -131,27 +133,47 @@ def object_radius_px(planes: Sequence[Marks], pixels: Sequence[int]) -> float:
     return min((float(np.percentile(found, 25)) for found in radii.values() if found), default=0.0)
 
 
-def has_up_and_down(planes: Sequence[tuple[Plane, Marks]]) -> bool:
+def has_up_and_down(profiles: Sequence[NDArray[np.float64]]) -> bool:
     """Tell whether images look different at their top from at their bottom, and alike in that from image to image.
 
-    True for ultrasound, which darkens with depth (0.2 to 0.5 here); not for sections that lie as they were cut (up to 0.13). The brightness
-    of each row, in standard deviations of its plane, is averaged over planes; its part that changes sign when turned upside down must be
-    large, and larger than its spread over planes.
+    True for ultrasound, which darkens with depth (0.2 to 0.5 here); not for sections that lie as they were cut (up to 0.13). ``profiles``, from
+    `row_profile`, are averaged; their part that changes sign when turned upside down must be large, and larger than its spread over planes.
+    At least three planes are needed.
     """
-    profiles = []
-    for image, _ in planes:
-        plane = image.astype(np.float32).mean(axis=0)
-        if plane.shape[0] < 2 * _ROWS or plane.std() == 0:
-            continue
-        rows = np.array([part.mean() for part in np.array_split((plane - plane.mean()) / plane.std(), _ROWS)])
-        profiles.append((rows - rows[::-1]) / 2)
-    if len(profiles) < 3:
+    table = np.array([(rows - rows[::-1]) / 2 for rows in profiles if len(rows)])
+    if len(table) < 3:
         return False
-    table = np.array(profiles)
     typical = table.mean(axis=0)
     spread = (table - typical).std()
     strength = float(np.sqrt((typical**2).mean()))
     return strength > 0.17 and strength > float(spread)
+
+
+def row_profile(image: Plane) -> NDArray[np.float64]:
+    """Return the brightness of 32 bands of rows, in standard deviations of the plane ``(C, Y, X)``; empty where it is constant or too low."""
+    plane = np.asarray(image, dtype=np.float32).mean(axis=0)
+    mean, deviation = float(plane.mean()), float(plane.std())
+    if plane.shape[0] < 2 * _ROWS or deviation == 0:
+        return np.empty(0)
+    return np.array([(float(part.mean()) - mean) / deviation for part in np.array_split(plane, _ROWS)])
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What is kept of a plane: large ones are not held in memory."""
+
+    rows: NDArray[np.float64]
+    figures: tuple[float, ...]
+    contrast: float
+    labels: Marks
+
+
+def _look(image: Plane, marks: Marks) -> _Seen:
+    """Of large planes the middle is looked at closely."""
+    height, width = marks.shape
+    middle = tuple(slice((n - min(n, _MOST_PX)) // 2, (n + min(n, _MOST_PX)) // 2) for n in (height, width))
+    part = np.asarray(image[(slice(None), *middle)], dtype=np.float32)
+    return _Seen(row_profile(image), figures_of(part), float(part.std()), np.ascontiguousarray(marks[middle]))
 
 
 def _radii(mask: NDArray[np.uint8]) -> list[float]:
