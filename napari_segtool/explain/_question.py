@@ -23,6 +23,9 @@ from napari_segtool.nets._forward import flushed_denormals
 from napari_segtool.nets._loaded import LoadedModel, Scenes
 from napari_segtool.nets._tiling import Box, Tile, fitting_core, plan_tiles, tile_around
 
+_NEARER = (0.8, 0.65, 0.5, 0.4, 0.3, 0.2, 0.1)
+"""Shares of the network's reach that are tried where all of it does not fit the memory: attention falls off from the centre."""
+
 
 class Part:
     """A piece of the scene that is worked on at once.
@@ -131,15 +134,26 @@ class Question:
         ----------
         whole
             Cover the whole plane even for a question about one pixel or a region. Else only what their logits can depend on:
-            gradients are zero beyond.
+            gradients are zero beyond. Where that does not fit, as in volumes, the nearer part of it, which has nearly all of the effect.
         """
         forward, shape = self.model.forward, self._scenes.shape
-        if self.asked.box is not None and not whole:
-            tile = tile_around(self.asked.box, shape, self.model.halo, forward.multiple)
-            if self.point is not None or math.prod(tile.outer_shape) <= self._largest_px:
+        box = self.asked.box
+        if box is not None and not whole:
+            for share in (1.0, *_NEARER):
+                tile = tile_around(box, shape, self._reach(share), forward.multiple)
+                if math.prod(tile.outer_shape) <= self._largest_px and (share >= 0.5 or self.point is not None):
+                    return (tile,)
+            if self.point is not None:
                 return (tile,)
         halo, size = self.model.tile_size(shape, largest_px=self._largest_px)
-        return plan_tiles(shape, size, halo, forward.multiple, self._covered(whole))
+        tiles = plan_tiles(shape, size, halo, forward.multiple, self._covered(whole))
+        for share in _NEARER:
+            if max(math.prod(tile.outer_shape) for tile in tiles) <= self._largest_px:
+                break
+            if share < 0.5:
+                size = fitting_core(shape, self._reach(share), forward.multiple, self._largest_px)
+                tiles = plan_tiles(shape, size, self._reach(share), forward.multiple, self._covered(whole))
+        return tiles
 
     def parts(self, *, whole: bool = False) -> Iterator[Part]:
         """Read the scene piece by piece, as `tiles` cuts it."""
@@ -303,6 +317,9 @@ class Question:
                     yield Progress(0, 0, "looking")
             if not self.ask_everywhere():
                 return
+
+    def _reach(self, share: float) -> tuple[int, ...]:
+        return tuple(math.ceil(share * n) for n in self.model.halo)
 
     def _covered(self, whole: bool) -> Box:
         """The box whose logits must be computed: what is asked about, or the whole plane and whatever depths are asked about."""

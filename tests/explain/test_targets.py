@@ -132,3 +132,16 @@ def test_a_region_that_is_not_in_the_image_is_refused_with_a_hint(target, match)
     with pytest.raises(AxesError, match=match) as refused:
         explained(weighing(0.0, 1.0), Stack(noise(3, 10, 12), "ZYX"), target)
     assert refused.value.hint
+
+
+@pytest.mark.parametrize("target", [Target(1, point=(12, 30, 33)), Target(1, plane=(12,)), Target(1, region=Region.of_pixels([(12, 30, 33), (14, 31, 30)]))])
+def test_what_a_pixel_of_a_volume_can_depend_on_is_cut_to_the_memory_there_is(monkeypatch, target):
+    model, stack = loaded_by_hand(small_unet(spatial=3, depth=2, base_channels=2)[0]), Stack(noise(24, 64, 64), "ZYX")
+    limit = 20 * 40 * 40
+    whole = explained(model, stack, target, show="sign").data
+    monkeypatch.setattr(Forward, "largest_px", lambda self, gradient=False: limit)
+    tiles = Question(model, stack, target).tiles()
+    assert np.prod([2 * n + 1 for n in model.halo]) > limit
+    assert max(np.prod(tile.outer_shape) for tile in tiles) <= limit
+    cut = explained(model, stack, target, show="sign").data
+    assert np.sum(whole * cut) / np.linalg.norm(whole) / np.linalg.norm(cut) > 0.95
