@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import napari_segtool as segtool
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.params import describe
+from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.stack import Stack
 from napari_segtool.training import _cost
@@ -355,3 +357,42 @@ def test_the_u_net_of_2015_is_planned_as_published() -> None:
     assert (plan.augmentation.elastic_sigma_px, plan.augmentation.elastic_grid, plan.augmentation.elastic_px) == (10, 3, 0)
     assert (plan.network_params["base_channels"], plan.network_params["dropout"]) == (64, 0.5)
     assert 31.0e6 < proposal.parameters < 31.1e6  # 31,030,658 as counted from the paper, with one channel and two classes
+
+
+@pytest.mark.parametrize(("dimensions", "spatial", "neighbours"), [("auto", 2, 1), ("3-D", 3, 0), ("2-D", 2, 0)])
+def test_what_is_proposed_for_a_volume_trains_and_predicts(tmp_path: Path, dimensions: str, spatial: int, neighbours: int) -> None:
+    image, truth = micrographs(16, alike=True, side=64), membranes(16, 64)
+    params = UNetLearnerParams.build(dimensions=dimensions, base_channels=2, depth=1, patch_px=32, patch_planes=8, batch=2)
+    run = create_run(tmp_path / "run", [(Stack(image, "ZYX", (0.01, 0.01, 0.01)), truth)], "unet", params, labels_are="mask", steps=3, device="cpu", threads=1)
+    bundle = drain(LEARNERS.get("unet").function(run))
+    assert (bundle.card["spatial"], bundle.card.get("neighbours", 0)) == (spatial, neighbours)
+    prediction = segtool.predict(bundle, Stack(image[:5], "ZYX", (0.01, 0.01, 0.01)))
+    assert np.asarray(prediction.labels.data).shape == (5, 64, 64)
+
+
+REAL = {
+    "isbi2012_em": ("image.tif", "labels.tif", "ZYX", "electron microscopy", {"dimensions": "2-D", "resolution": "full", "turn": "any", "border_weight": 0.0}),
+    "epfl_ca1_multiclass": ("train_image.tif", "labels_train_mitochondrion.tif", "ZYX", "electron microscopy", {"dimensions": "2-D", "resolution": "half"}),
+    "flyem_medulla_fibsem": ("image.tif", "labels_neurons.tif", "ZYX", "electron microscopy", {"dimensions": "2.5-D", "resolution": "full", "turn": "any"}),
+    "usgra_nerve_vessel_us": ("image.tif", "labels.tif", "IYX", "ultrasound", {"dimensions": "2-D", "resolution": "half", "turn": "upright"}),
+    "usiigaci_phase_cells": ("image.tif", "labels_instances.tif", "IYX", "phase contrast", {"dimensions": "2-D", "modality": "light", "turn": "any"}),
+    "dsb2018_nuclei": ("image_256.tif", "labels_256_instances.tif", "IYX", "fluorescence", {"dimensions": "2-D", "modality": "light", "patch_px": 256}),
+    "dsb2018_nuclei/": ("image_he_rgb.tif", "labels_he_rgb_instances.tif", "IYXS", "colour", {"dimensions": "2-D", "modality": "light"}),
+    "plantseg_3d_crops": ("image_nuclei1135.tif", "labels_nuclei1135_instances.tif", "ZYX", "fluorescence", {"dimensions": "2.5-D", "depth": 3, "turn": "any"}),
+    "ctc_timelapse": ("image_hela_TYX.tif", "labels_auto_hela_TYX.tif", "TYX", "fluorescence", {"dimensions": "2-D", "turn": "any"}),
+    "ctc_timelapse/": ("image_cho_TZYX.tif", "labels_auto_cho_TZYX.tif", "TZYX", "fluorescence", {"dimensions": "2-D", "grey_values": "fixed"}),
+}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", REAL)
+def test_real_data_are_known_and_configured_as_an_expert_would(data_folder: Path, name: str) -> None:
+    image, labels, axes, modality, wanted = REAL[name]
+    stack = segtool.read(data_folder / name / image)
+    assert stack.axes == axes
+    truth = np.asarray(segtool.read(data_folder / name / labels).data)
+    truth = truth if truth.max() < 9 or set(np.unique(truth)) == {0, 255} else (truth > 0).astype(np.uint8)
+    seen = survey(evidence_of_pairs([(stack, truth)], "mask"))
+    assert seen.modality == modality
+    settled, _ = chosen(seen)
+    assert {setting: getattr(settled, setting) for setting in wanted} == wanted
