@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.api._files import read
-from napari_segtool.api._sources import Image, Marks, check_pixels, over, stack_of, step_of
+from napari_segtool.api._sources import Image, Marks, check_pixels, over_steps, stack_of, step_of_steps
 from napari_segtool.core.chain import Chain, Link, parse_chain
 from napari_segtool.core.errors import DataError
 from napari_segtool.core.given import Given, check_given, inputs_of
-from napari_segtool.core.labels import Labels, as_label_array
+from napari_segtool.core.labels import Labels, as_label_array, label_array_steps
 from napari_segtool.core.masked import inside
 from napari_segtool.core.planes import AnyRule, map_planes
-from napari_segtool.core.progress import Steps, drain
+from napari_segtool.core.progress import Steps, as_progress, drain
 from napari_segtool.core.registry import FILTERS, METHODS, Entry
 from napari_segtool.core.result import Prediction, Probabilities, Segmentation
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack, parse_slices
 
 REFINES = "refine"
@@ -53,7 +55,7 @@ def segment_rule_steps(stack: Stack, method: str, *, given: Given | None = None,
     entry = METHODS.get(method)
     values = entry.params.build(**params)
     check_pixels(stack)
-    given = _completed(entry, stack, given or Given())
+    given = yield from _completed_steps(entry, stack, given or Given())
     check_given(entry, given)
     work = entry.function(stack, values, given) if inputs_of(entry) else entry.function(stack, values)
     outcome: AnyRule | NDArray[Any] = yield from work
@@ -78,32 +80,35 @@ def segment_steps(
     before, after = parse_chain(filters, FILTERS), parse_chain(then, METHODS)
     for link in after:
         check_refines(METHODS.get(link.name))
-    limits = None if mask is None else over(mask, stack, slices, "mask")
+    limits = None if mask is None else (yield from over_steps(mask, stack, slices, "mask"))
     given = Given(
-        None if paint is None else over(paint, stack, slices, "paint"),
-        None if labels is None else over(labels, stack, slices, "label image"),
+        None if paint is None else (yield from over_steps(paint, stack, slices, "paint")),
+        None if labels is None else (yield from over_steps(labels, stack, slices, "label image")),
         None if probabilities is None else _likelihood(probabilities, stack, slices),
     )
     history = []
     ready = stack
     for link in before:
-        history.append(step_of("filter", FILTERS.get(link.name), link.params, ready.data))
+        history.append((yield from step_of_steps("filter", FILTERS.get(link.name), link.params, ready.data)))
         ready = yield from prepare_steps(ready, [link])
     everything, given = given, _left_for(entry, given, after)
-    history.append(step_of("segment", entry, params, ready.data, mask=limits, **_arrays(given)))
+    history.append((yield from step_of_steps("segment", entry, params, ready.data, mask=limits, **_arrays(given))))
     outside = None
     if limits is not None:
-        outside, given = _original(entry, stack, given), _completed(entry, ready, given)  # a mask makes fractions of labels that are the image itself
+        outside = yield from _original_steps(entry, stack, given)
+        given = yield from _completed_steps(entry, ready, given)  # a mask makes fractions of labels that are the image itself
     ready = yield from prepare_steps(ready, (), limits)
-    made = yield from _labels_steps(ready, entry.name, _within(given, limits), params)
+    made = yield from _labels_steps(ready, entry.name, (yield from _within_steps(given, limits)), params)
     for link in after:
         refining = for_refining(METHODS.get(link.name), made, everything)
-        history.append(step_of("segment", METHODS.get(link.name), link.params, made, mask=limits, **_arrays(replace(refining, labels=None))))
+        beside = _arrays(replace(refining, labels=None))
+        history.append((yield from step_of_steps("segment", METHODS.get(link.name), link.params, made, mask=limits, **beside)))
         made = yield from _labels_steps(ready, link.name, refining, link.params)
     if limits is not None:
-        made = np.where(limits != 0, made, 0 if outside is None else outside)
+        made = yield from as_progress(_joined_steps(limits, made, outside), 0, 1, "mask")
+    made = yield from as_progress(label_array_steps(made), 0, 1, "labels")
     name = f"{stack.name} · {entry.title}".strip(" ·")
-    return Segmentation(Labels(as_label_array(made), stack.label_axes), stack.spacing_um, tuple(history), name)
+    return Segmentation(Labels(made, stack.label_axes), stack.spacing_um, tuple(history), name)
 
 
 def segment(
@@ -209,13 +214,13 @@ def _labels_steps(stack: Stack, method: str, given: Given, params: Any) -> Steps
     return outcome if isinstance(outcome, np.ndarray) else (yield from map_planes(stack, outcome))
 
 
-def _completed(entry: Entry, stack: Stack, given: Given) -> Given:
+def _completed_steps(entry: Entry, stack: Stack, given: Given) -> Steps[Given]:
     """Take the image itself for labels where a method needs labels alone and none are given."""
     if "labels" not in entry.traits or given.labels is not None or given.probabilities is not None:
         return given
     if stack.channel_axis >= 0 or np.dtype(stack.data.dtype).kind not in "bui":
         return given
-    return replace(given, labels=as_label_array(stack.data))
+    return replace(given, labels=(yield from as_progress(label_array_steps(stack.data), 0, 1, "labels")))
 
 
 def check_refines(entry: Entry) -> None:
@@ -236,15 +241,21 @@ def _left_for(entry: Entry, given: Given, after: tuple[Link, ...]) -> Given:
     return replace(given, probabilities=None) if weighed and "probabilities" not in inputs_of(entry) else given
 
 
-def _original(entry: Entry, stack: Stack, given: Given) -> NDArray[Any] | None:
+def _original_steps(entry: Entry, stack: Stack, given: Given) -> Steps[NDArray[Any] | None]:
     """Labels that stay as they were outside a mask: those that a method of post-processing changes."""
-    return _completed(entry, stack, given).labels if entry.family == REFINES else None
+    return (yield from _completed_steps(entry, stack, given)).labels if entry.family == REFINES else None
 
 
-def _within(given: Given, mask: NDArray[Any] | None) -> Given:
+def _within_steps(given: Given, mask: NDArray[Any] | None) -> Steps[Given]:
     if mask is None or given.labels is None:
         return given
-    return replace(given, labels=np.where(mask != 0, given.labels, 0))
+    return replace(given, labels=(yield from as_progress(_joined_steps(mask, given.labels, None), 0, 1, "mask")))
+
+
+def _joined_steps(mask: NDArray[Any], within: NDArray[Any], outside: NDArray[Any] | None) -> Generator[float, None, NDArray[Any]]:
+    """Return the labels within a mask, and others (or 0) outside."""
+    kind = within.dtype if outside is None else np.promote_types(within.dtype, outside.dtype)
+    return (yield from made_steps(within.shape, kind, lambda part: np.where(mask[part] != 0, within[part], 0 if outside is None else outside[part])))
 
 
 def _arrays(given: Given) -> dict[str, NDArray[Any]]:

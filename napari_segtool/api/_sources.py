@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from napari_segtool import __version__
 from napari_segtool.api._files import read
 from napari_segtool.core.errors import DataError
-from napari_segtool.core.labels import Labels, Paint, as_label_array
+from napari_segtool.core.labels import Labels, Paint, label_array_steps
+from napari_segtool.core.progress import Progress, Steps, as_progress, drain
 from napari_segtool.core.registry import Entry
-from napari_segtool.core.result import Prediction, Segmentation, Step, data_sha
+from napari_segtool.core.result import Prediction, Segmentation, Step, data_sha_steps
 from napari_segtool.core.stack import Stack, cut, parse_slices
 
 Image = Stack | str | Path
@@ -51,7 +52,7 @@ def trimmed(path: Path, stack: Stack, slices: str) -> Stack:
     return cut(marks, *parse_slices(slices)) if slices and marks.slices != stack.slices else marks
 
 
-def over(marks: Prediction | Marks, stack: Stack, slices: str, what: str) -> NDArray[Any]:
+def over_steps(marks: Prediction | Marks, stack: Stack, slices: str, what: str) -> Steps[NDArray[Any]]:
     """Return marks as an unsigned array that lies over ``stack``: of its label shape, in the order of its label axes.
 
     Parameters
@@ -83,7 +84,7 @@ def over(marks: Prediction | Marks, stack: Stack, slices: str, what: str) -> NDA
             f"The {what} has the shape {array.shape}, but the image needs {stack.label_shape} ({stack.label_axes}).",
             hint="Give one value for each pixel of the same slices.",
         )
-    return as_label_array(array)
+    return (yield from as_progress(label_array_steps(array), 0, 1, what))
 
 
 def check_pixels(stack: Stack) -> None:
@@ -98,12 +99,22 @@ def check_pixels(stack: Stack) -> None:
 
 def step_of(kind: str, entry: Entry, params: Mapping[str, Any], data: Any, **inputs: Any) -> Step:
     """Return the step of a recipe that an entry makes of an array, with the arrays it was given beside it."""
+    return drain(step_of_steps(kind, entry, params, data, **inputs))
+
+
+def step_of_steps(kind: str, entry: Entry, params: Mapping[str, Any], data: Any, **inputs: Any) -> Steps[Step]:
+    """Generator form of `step_of`, which reads all of the arrays."""
     values = entry.params.build(**params).model_dump(mode="json")
-    return Step(
-        f"{kind}:{entry.name}",
-        values,
-        __version__,
-        data_sha(data),
-        int(values.get("seed", -1)),
-        {name: data_sha(array) for name, array in inputs.items() if array is not None},
-    )
+    arrays = {"": data, **{name: array for name, array in inputs.items() if array is not None}}
+    marks = {}
+    for done, (name, array) in enumerate(arrays.items()):
+        reading = data_sha_steps(array)
+        try:
+            while True:
+                part = next(reading)
+                yield Progress(done + part.fraction, len(arrays), part.label)
+        except StopIteration as stop:
+            marks[name] = stop.value
+        finally:
+            reading.close()
+    return Step(f"{kind}:{entry.name}", values, __version__, marks.pop(""), int(values.get("seed", -1)), marks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.errors import AxesError, DataError
+from napari_segtool.core.slabs import made_steps, slabs_along
 
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
 """Colours of classes 1, 2, … (Okabe & Ito 2008, colour-blind safe), the same in lists, layers, plots and reports."""
@@ -41,19 +43,33 @@ def smallest_dtype(largest: int) -> np.dtype[Any]:
 
 def as_label_array(data: Any) -> NDArray[Any]:
     """Return ``data`` as an unsigned label array of the smallest dtype; floats must be whole numbers."""
+    work = label_array_steps(data)
+    try:
+        while True:
+            next(work)
+    except StopIteration as stop:
+        return np.asarray(stop.value)
+
+
+def label_array_steps(data: Any) -> Generator[float, None, NDArray[Any]]:
+    """Generator form of `as_label_array`; yields the finished part."""
     array = np.asarray(data)
-    if array.dtype == bool:
-        return array.astype(np.uint8)
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all() or (array != np.round(array)).any():
-            raise DataError(f"Labels must be whole numbers, got {array.dtype} with fractions or NaN.", hint="Threshold probabilities first.")
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "iu":
+    if array.dtype.kind not in "biuf":
         raise DataError(f"Labels must be whole numbers, got {array.dtype}.")
-    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    low, high, rows = 0, 0, array.reshape(1) if array.ndim == 0 else array
+    for part in slabs_along(rows.shape):
+        slab = rows[part]
+        if array.dtype.kind == "f" and (not np.isfinite(slab).all() or (slab != np.round(slab)).any()):
+            raise DataError(f"Labels must be whole numbers, got {array.dtype} with fractions or NaN.", hint="Threshold probabilities first.")
+        low, high = min(low, int(slab.min(initial=0))), max(high, int(slab.max(initial=0)))
+        yield 0.0
     if low < 0:
         raise DataError(f"Labels cannot be negative, got {low}.")
-    return array.astype(smallest_dtype(high), copy=False)
+    kind = smallest_dtype(high)
+    if array.dtype == kind:
+        return array
+    made = yield from made_steps(rows.shape, kind, lambda part: rows[part])
+    return made.reshape(array.shape)
 
 
 @dataclass(frozen=True, eq=False)

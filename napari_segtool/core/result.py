@@ -60,14 +60,14 @@ def data_sha(data: Any) -> str:
 
 
 def data_sha_steps(data: Any) -> Steps[str]:
-    """Generator form of `data_sha`, which reads gigabytes: yields after each 64 MB."""
+    """Generator form of `data_sha`, which reads gigabytes: yields after each 32 MB."""
     digest = hashlib.sha256(f"{tuple(data.shape)}|{np.dtype(data.dtype).str}".encode())
     fresh = 0
     for index in range(data.shape[0] if data.ndim else 0):
         slab = np.ascontiguousarray(data[index])
         digest.update(slab.data)
         fresh += slab.nbytes
-        if fresh >= 1 << 26:
+        if fresh >= 1 << 25:
             yield Progress(index + 1, data.shape[0], "recipe")
             fresh = 0
     if data.ndim == 0:
