@@ -34,6 +34,8 @@ def plane_distance(inside: NDArray[np.bool_], size: tuple[float, ...] = (1.0, 1.
     import cv2
 
     distance = cv2.distanceTransform(np.ascontiguousarray(inside, np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Squares of distances are whole numbers; OpenCV's root differs in the last bit with where the array happens to lie in memory.
+    distance = np.sqrt(np.rint(np.square(distance, dtype=np.float64))).astype(np.float32)
     return np.asarray(distance * np.float32(size[0]), np.float32)
 
 

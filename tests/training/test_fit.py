@@ -87,6 +87,25 @@ def test_a_cancelled_run_goes_on_to_the_same_model_as_one_that_was_not(tmp_path:
     assert 0 < starts[1]["step"] < starts[2]["step"] < 24
 
 
+SETUPS = {
+    "sgd, two batches a step": {"optimiser": "sgd", "momentum": 0.9, "learning_rate": 0.01, "accumulate": 2},
+    "adam, deep supervision": {"optimiser": "adam", "deep_supervision": True, "depth": 3},
+    "adamw, weight map, one cycle": {"border_weight": 10.0, "schedule": "one-cycle", "initialisation": "orthogonal", "gradient_limit": 0},
+    "sigmoid heads": {"loss": "binary-cross-entropy + dice", "metric": "loss", "average_steps": 5},
+}
+
+
+@pytest.mark.parametrize("setup", SETUPS)
+def test_every_way_of_training_repeats_itself_and_goes_on_to_the_same_model(tmp_path: Path, setup: str) -> None:
+    whole, parted = (tiny_run(tmp_path / name, steps=10, dropout=0.2, **SETUPS[setup]) for name in ("whole", "parted"))
+    drain(train(whole))
+    cancel_after(parted, 4)
+    bundle = drain(train(open_run(parted.folder)))
+    assert equal(weights_of(whole), weights_of(parted))
+    assert bundle.card.get("class_bias") == open_bundle(whole.folder).card.get("class_bias")
+    assert bundle.card["scores"] == open_bundle(whole.folder).card["scores"]
+
+
 def test_a_generator_that_is_closed_leaves_a_run_to_go_on_with(tmp_path: Path) -> None:
     run = tiny_run(tmp_path / "run", steps=20)
     steps = train(run)

@@ -107,7 +107,6 @@ def test_held_out_pixels_never_come_off_worse_than_by_the_most_probable_class(se
 
 
 def test_a_dozen_held_out_pixels_move_nothing_that_hundreds_would() -> None:
-    rng = np.random.default_rng(0)
     truth = np.repeat(np.arange(2, dtype=np.uint8), 45)[:, None] * np.ones((1, 90), np.uint8)
     chance = chances_of(np.where(truth, 0.62, 0.58))
     assert last([Case(chance, truth, NOTHING)], 2, sparse=True).threshold == pytest.approx(0.6, abs=0.02)
