@@ -13,7 +13,7 @@ import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -22,12 +22,16 @@ from napari_segtool._worker_child import Child
 from napari_segtool._worker_pack import pack, unpack
 from napari_segtool.core.errors import DeviceError
 from napari_segtool.core.inside import ReceptiveField
+from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.planes import PlaneIndex, plane_axes
 from napari_segtool.core.progress import Progress, Steps
-from napari_segtool.core.result import ModelBundle, Prediction, Step, data_sha
+from napari_segtool.core.result import ModelBundle, Prediction, Segmentation, Step, data_sha
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Region, Target
 from napari_segtool.core.wanted import Wanted, check_plane, locate, place_region
+
+if TYPE_CHECKING:
+    from napari_segtool.training._proposal import Proposal
 
 Record = dict[str, Any]
 _OF_A_PLANE = ("activations", "receptive_field", "trust")
@@ -139,6 +143,16 @@ class WorkerClient:
         answer = unpack(result["value"], lambda name: records.take_array(folder / name))
         return _in_its_stack(answer, plane, arguments) if plane else answer
 
+    def propose_steps(self, pairs: Iterable[Sequence[Any]], learner: str = "unet", *, threads: int = 0, **arguments: Any) -> Steps[Proposal]:
+        """Say in the child how a learner would train, and why; arguments and result as `api.propose_steps`. Files are read there."""
+        from napari_segtool.training._proposal import Proposal
+
+        given_pairs = list(pairs)
+        images, labels = [pair[0] for pair in given_pairs], [_travelling(pair[1]) for pair in given_pairs]
+        given = {"learner": learner, "threads": threads or self._threads, "labels": labels, **arguments}
+        result, _ = yield from self._ask("propose", {"options": {}}, None, (images, given))
+        return Proposal.from_record(result)
+
     def warm_steps(self, model: ModelBundle | str | Path = "", *, device: str = "auto", precision: str = "auto") -> Steps[Record]:
         """Load torch, and a model, ahead of the first question; returns ``device`` and ``precision`` as chosen."""
         options = self._options({"device": device, "precision": precision})
@@ -205,6 +219,14 @@ class WorkerClient:
                     self._child.end()
                 self._child = Child(self._threads, self._environment)
             return self._child
+
+
+def _travelling(labels: Any) -> Any:
+    """Labels as a stack, an array, or the absolute name of their file."""
+    if isinstance(labels, str | Path):
+        return str(Path(labels).absolute())
+    marks = labels.labels if isinstance(labels, Segmentation) else labels
+    return Stack(marks.data, marks.axes) if isinstance(marks, Labels | Paint) else marks
 
 
 def _path(model: ModelBundle | str | Path) -> str:

@@ -4,7 +4,7 @@ Requests come as JSON lines on standard input, answers go as JSON lines to stand
 a private folder. The window's own process never loads torch; to free GPU memory for certain is to end this process.
 
 A request is ``{"id", "verb", …}``: ``predict`` and ``explain`` with ``model``, ``stack`` and ``options``; ``inside`` with ``what``
-(a verb of `_worker_pack.INSIDE`), ``images`` and ``arguments``; ``warm`` loads torch,
+(a verb of `_worker_pack.INSIDE`), ``images`` and ``arguments``; ``propose`` with ``images`` and ``arguments``; ``warm`` loads torch,
 and ``model`` where given; ``free`` forgets all models; ``cancel`` ends the request of that id; ``ping``; ``quit``. Answers are
 ``{"id", "kind", …}``: ``ready`` once at the start, then ``progress``, and one of ``result``, ``error``, ``cancelled``.
 """
@@ -119,6 +119,7 @@ class Worker:
             "predict": self._predict,
             "explain": self._explain,
             "inside": self._inside,
+            "propose": self._propose,
             "warm": self._warm,
             "free": self._free,
         }
@@ -263,6 +264,14 @@ class Worker:
             for path in files:
                 path.unlink(missing_ok=True)
             raise
+
+    def _propose(self, request: Record) -> Generator[Progress, None, Record]:
+        from napari_segtool import api
+
+        arguments = unpack(request["arguments"], lambda name: np.load(self._folder / name, mmap_mode="r"))
+        pairs = list(zip((self._image(record) for record in request["images"]), arguments.pop("labels"), strict=True))
+        proposal = yield from api.propose_steps(pairs, **arguments)
+        return proposal.record()
 
     def _image(self, record: Record) -> Any:
         return record["path"] if "path" in record else records.read_stack_record(record, np.load(self._folder / record["file"], mmap_mode="r"))

@@ -222,6 +222,25 @@ def test_closing_in_the_middle_of_a_request_says_so(heavy):
         drain(steps)
 
 
+def test_how_to_train_is_proposed_in_the_child_as_it_is_here(client, tmp_path):
+    from napari_segtool import api
+    from napari_segtool.core.labels import Labels
+
+    y, x = np.mgrid[:64, :64]
+    mask = np.stack([np.hypot(y - 32, x - 20 - z) < 12 for z in range(3)]).astype(np.uint8)
+    stack = Stack((100 * mask + np.random.default_rng(0).integers(0, 60, mask.shape)).astype(np.uint8), "ZYX", (0.05, 0.01, 0.01))
+    asked = {"labels_are": "mask", "device": "cpu", "base_channels": 4, "patch_px": 32, "depth": 2}
+    here = api.propose([(stack, mask)], timing=False, **asked)
+    api.write(stack, tmp_path / "image.tif")
+    for pair in ((stack, mask), (stack, Labels(mask, "ZYX")), (tmp_path / "image.tif", mask)):
+        there = drain(client.propose_steps([pair], timing=False, **asked))
+        assert (there.settings, there.reasons, there.memory_mb) == (here.settings, here.reasons, here.memory_mb)
+    assert drain(client.propose_steps([(stack, mask)], steps=9, **asked)).steps == 9
+    with pytest.raises(ParameterError, match="no loss"):
+        drain(client.propose_steps([(stack, mask)], loss="dicee", **asked))
+    assert not list(folder_of(client).glob("in-*"))
+
+
 def test_freeing_forgets_the_models_and_starts_no_child_for_it(client, model):
     idle = WorkerClient()
     drain(idle.free_steps())
