@@ -20,6 +20,7 @@ from napari_segtool.training._holdout import Field
 from napari_segtool.training._loader import BatchMaker, Prefetcher
 from napari_segtool.training._patches import PatchSampler
 from napari_segtool.training._spacing import common_spacing
+from napari_segtool.training.augment._presets import PRESETS, preset
 
 
 def field(marks: np.ndarray, number: int = 0) -> Field:
@@ -287,3 +288,25 @@ def test_another_thread_is_put_to_work_only_where_the_training_waits() -> None:
             assert ahead.take(step) == step
         ahead.close()
         assert (slow.most >= 2) == (wanted == 3)
+
+
+@pytest.mark.data
+def test_real_images_of_different_size_and_depth_are_learned_from_in_one_run(data_folder: Path) -> None:
+    """EM of two microscopes in 8 bit, and ultrasound in 16: every image has its turn, whatever the effects."""
+    import tifffile
+
+    fields = []
+    for number, (name, labelled, factor) in enumerate(
+        [("isbi2012_em", "labels.tif", 1), ("vnc_drosophila_sstem", "labels_membranes.tif", 1), ("usgra_nerve_vessel_us", "labels.tif", 200)]
+    ):
+        image, labels = (tifffile.imread(data_folder / name / file)[2] for file in ("image.tif", labelled))
+        grey = (image if image.ndim == 2 else image[..., 0]).astype(np.uint16 if factor > 1 else np.uint8) * factor
+        fields.append(Field(number, 0, grey[None, None], (labels > 0).astype(np.uint8)[None]))
+    assert len({one.learn.shape for one in fields}) > 1
+    for modality in PRESETS:
+        settings = Augmentation(effects=preset(modality), elastic_sigma_px=10, shear_deg=10)
+        batch = maker(tuple(fields), augmentation=settings, count=24, patch=(1, 96, 96)).make(0)
+        assert np.isfinite(batch.images).all()
+        assert np.abs(batch.images).max() < 30
+        assert (batch.classes != 255).reshape(24, -1).any(axis=1).all()
+        assert {0, 1} <= set(np.unique(batch.classes))
