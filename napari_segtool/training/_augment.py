@@ -20,8 +20,8 @@ class Augmentation:
     scale
         Largest change of size: 0.2 is from 1/1.2 to 1.2. Of volumes that are not much coarser along Z, also along Z.
     elastic_px
-        Standard deviation of a smooth random displacement with a point every 32 pixels, cut at two deviations so that nothing folds over.
-        Each patch draws its own share of it.
+        Standard deviation of a smooth random displacement with a point every 32 pixels, or every five deviations where those are more, cut at two
+        deviations so that nothing folds over. Each patch draws its own share of it.
     intensity
         What the strengths of ``effects`` are multiplied by; 0 switches them off, 1 is usual.
     shift

@@ -14,7 +14,7 @@ Map = NDArray[np.float32]
 COARSE_Z = 3.0
 """Where planes lie farther apart than this many pixels, nothing is resampled between them: what lies between is not known
 (the limit of nnU-Net, Isensee et al. 2021, doi:10.1038/s41592-020-01008-z)."""
-_KNOT_PX = 32
+_KNOT_PX, _KNOT_DEVIATIONS = 32, 5
 _MOST_DEVIATIONS = 2
 
 
@@ -96,7 +96,9 @@ def _bent(rng: np.random.Generator, field: Map, patch_px: tuple[int, int, int], 
     moves = np.zeros((parts, *samples), np.float32)
     if settings.elastic_px > 0:
         extent = (round(patch_px[0] * z_ratio), *patch_px[1:])[-len(samples) :]
-        heights = rng.standard_normal((parts, *(max(3, n // _KNOT_PX) for n in extent))).astype(np.float32).clip(-_MOST_DEVIATIONS, _MOST_DEVIATIONS)
+        apart_px = max(_KNOT_PX, _KNOT_DEVIATIONS * settings.elastic_px)
+        knots = [max(3, round(n / apart_px)) for n in extent]
+        heights = rng.standard_normal((parts, *knots)).astype(np.float32).clip(-_MOST_DEVIATIONS, _MOST_DEVIATIONS)
         moves += joined(heights * np.float32(settings.elastic_px * rng.random()), samples)
     if settings.elastic_sigma_px > 0:
         heights = rng.standard_normal((parts, *[max(2, settings.elastic_grid)] * len(samples))).astype(np.float32)
