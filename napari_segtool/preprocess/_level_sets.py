@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.preprocess._components import Components, numbered_steps, slabs_of
 from napari_segtool.preprocess._portions import portion
 
@@ -86,7 +87,8 @@ def lowered_steps(ladder: Ladder, counted: Mask | None, need: NDArray[Any] | int
     """
     levels, slabs = ladder.levels, slabs_of(ladder.levels.shape)
     kind = np.dtype(np.uint16 if ladder.top < (1 << 16) - 1 else np.uint32 if ladder.top < (1 << 32) - 1 else np.uint64)
-    wanted, unwanted = np.zeros(levels.shape, kind), np.full(levels.shape, ladder.top + 1, kind)
+    wanted = np.zeros(levels.shape, kind)
+    unwanted = yield from portion(made_steps(levels.shape, kind, lambda part: ladder.top + 1), 0.0, 0.0)
     asked = np.zeros(levels.shape, kind)
     rounds = max(1, ladder.top.bit_length())
     for turn in range(rounds):

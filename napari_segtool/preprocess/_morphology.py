@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import Fractions, PlaneRule, SteppedRule
 from napari_segtool.core.progress import Steps
+from napari_segtool.core.slabs import finite_steps, made_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.preprocess._channels import each_channel_steps
 from napari_segtool.preprocess._portions import portion
@@ -81,11 +82,11 @@ def extreme_steps(volume: NDArray[Any], radii: Radii, *, brightest: bool) -> Fra
     """
     choose = np.maximum if brightest else np.minimum
     neutral = _end(volume.dtype, low=brightest)
-    unknown = ~np.isfinite(volume) if volume.dtype.kind == "f" else None
+    known = yield from portion(finite_steps(volume), 0.0, 0.0)
     rows = rows_of(radii, volume.shape)
-    result = np.full(volume.shape, neutral, volume.dtype)
+    result = yield from portion(made_steps(volume.shape, volume.dtype, lambda part: neutral), 0.0, 0.0)
     for z in range(len(volume)):
-        line = volume[z] if unknown is None else np.where(unknown[z], neutral, volume[z])
+        line = volume[z] if known is None else np.where(known[z], volume[z], neutral)
         reach = 0
         for done, (length, places) in enumerate(rows.items(), start=1):
             line, reach = _longer(line, reach, length, choose), length
@@ -93,8 +94,10 @@ def extreme_steps(volume: NDArray[Any], radii: Radii, *, brightest: bool) -> Fra
                 for target in {z - up, z + up} & set(range(len(volume))):
                     _choose_rows(result[target], line, down, choose)
             yield (z + done / len(rows)) / len(volume)
-    if unknown is not None:
-        result[unknown] = volume[unknown]
+    if known is not None:
+        for plane, values, there in zip(result, volume, known, strict=True):
+            plane[~there] = values[~there]
+            yield 1.0
     return result
 
 

@@ -12,8 +12,10 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import Fractions, PlaneRule
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import FILTERS
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.preprocess._channels import each_channel_steps
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._smooth import TRUNCATE, WIDE_PX, float_plane, restored, smooth_plane, wide_blur
 from napari_segtool.preprocess._volumes import each_volume_steps, widths_px
 
@@ -70,17 +72,21 @@ def gaussian(stack: Stack, params: GaussianParams) -> Steps[PlaneRule | NDArray[
 
 def smooth_volume(volume: NDArray[Any], sigmas: tuple[float, float, float]) -> Fractions:
     """Smooth a ``(depth, Y, X)`` volume with a Gaussian of these widths in pixels, as `smooth_plane` does a plane."""
-    target = np.empty(volume.shape, volume.dtype.newbyteorder("="))
     values = np.empty(volume.shape, float_plane(volume[0, :0]).dtype)
+    target = np.empty(volume.shape, volume.dtype.newbyteorder("=")) if volume.dtype.newbyteorder("=") != values.dtype else values
     weights: NDArray[Any] | None = None  # made at the first hole: where there is none, they would be 1 throughout
     for z, plane in enumerate(volume):
         known = np.isfinite(plane) if plane.dtype.kind == "f" else None
         if known is None or known.all():
             values[z] = smooth_plane(float_plane(plane), sigmas[1], sigmas[2])
         else:
-            weights = np.ones(values.shape, values.dtype) if weights is None else weights
+            if weights is None:
+                begin = 0.7 * z / len(values)
+                weights = yield from portion(made_steps(values.shape, values.dtype, lambda part: 1), begin, begin)
             values[z] = smooth_plane(np.where(known, float_plane(plane), 0), sigmas[1], sigmas[2])
             weights[z] = smooth_plane(known.astype(values.dtype), sigmas[1], sigmas[2])
+        if target is not values:
+            target[z] = 0  # or memory for all of it is fetched with the first of its columns
         yield 0.7 * (z + 1) / len(values)
     rows = max(1, _ROWS_BYTES // max(1, values[:, :1].nbytes))
     for start in range(0, values.shape[1], rows):
