@@ -76,7 +76,7 @@ class FieldInfo:
     def label(self) -> str:
         """Name in the user's words: ``smoothing_um`` → ``Smoothing``."""
         words = self.name.replace("_", " ")
-        for suffix in (" um", " px"):
+        for suffix in (" um", " px", " deg"):
             words = words.removesuffix(suffix)
         return words[:1].upper() + words[1:]
 

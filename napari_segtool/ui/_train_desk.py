@@ -3,54 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_segtool.core.errors import SegtoolError
-from napari_segtool.core.labels import Labels, Paint
-from napari_segtool.core.params import Params
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.settings import worker_threads
-from napari_segtool.core.stack import Stack
 from napari_segtool.ui._bridge import is_source_image, visible_plane
 from napari_segtool.ui._jobs import Job
 from napari_segtool.ui._plane_layer import remove_layer, show_plane_labels
 from napari_segtool.ui._session import Session
 from napari_segtool.ui._train_child import Child
 from napari_segtool.ui._train_close import Answer, ask_closing
-from napari_segtool.ui._train_folder import RunCard, delete_run, fresh_title, list_runs, new_run_folder, rename_run, runs_folder
+from napari_segtool.ui._train_folder import RunCard, delete_run, list_runs, rename_run, runs_folder
 from napari_segtool.ui._train_history import History, read_history
+from napari_segtool.ui._train_order import Order, make_run
 from napari_segtool.ui._train_watch import Ending, Preview, Watch, Word
 from napari_segtool.ui._window_settings import window_settings
 
 LOOK_AFTER_MS = 100
 """Searches for runs and devices begin when a panel is on the screen: even beside the GUI thread they would delay it."""
-LabelsAre = Literal["paint", "mask"]
-
-
-@dataclass(frozen=True, eq=False)
-class Order:
-    """What a new training is to be: everything that `training._run.create_run` wants."""
-
-    pairs: tuple[tuple[Stack, Labels | Paint], ...]
-    layers: tuple[Image, ...]
-    learner: str
-    params: Params
-    labels_are: LabelsAre
-    class_names: Mapping[int, str] = field(default_factory=dict)
-    minutes: float = 0
-    steps: int = 0
-    seed: int = 0
-    device: str = "auto"
 
 
 class TrainingDesk(QObject):
@@ -119,7 +97,7 @@ class TrainingDesk(QObject):
         root, threads = runs_folder(self._settings), worker_threads(self._settings)
         self.history, self.folder = History(), None
         self._layers = tuple(weakref.ref(layer) for layer in order.layers)
-        self._make(partial(_make_run, order, root, threads), "copying the images")
+        self._make(partial(make_run, order, root, threads), "copying the images")
 
     def resume(self, folder: Path) -> None:
         """Go on with a run from its last checkpoint."""
@@ -316,50 +294,6 @@ class TrainingDesk(QObject):
 
 def _nothing() -> None:
     return None
-
-
-def _make_run(order: Order, root: Path, threads: int) -> Steps[Path]:
-    from napari_segtool.training._run import create_run
-
-    yield Progress(0, 0, "copying the images")
-    folder = new_run_folder(root, order.pairs[0][0].name, order.learner)
-    pairs = [(stack, type(marks)(_settled(marks.data), marks.axes, marks.class_names)) for stack, marks in order.pairs]
-    run = create_run(
-        folder,
-        pairs,
-        order.learner,
-        order.params,
-        labels_are=order.labels_are,
-        minutes=order.minutes,
-        steps=order.steps,
-        seed=order.seed,
-        device=order.device,
-        threads=threads,
-        class_names=_names(order, [marks.data for _, marks in pairs]),
-    )
-    wanted = False
-    try:
-        rename_run(run.folder, fresh_title(root, f"{order.pairs[0][0].name} · {time.strftime('%d %b %H:%M')}"))
-        import pyqtgraph  # noqa: F401  here, so that the curves do not stall the window when they first appear
-
-        yield Progress(1, 1, "ready")
-        wanted = True
-        return run.folder
-    finally:
-        if not wanted:
-            delete_run(run.folder)
-
-
-def _names(order: Order, marked: Sequence[Any]) -> tuple[str, ...]:
-    """One name for each value that occurs; none where one of them has no name."""
-    values = sorted({int(value) for data in marked for index in range(len(data)) for value in np.unique(data[index])})
-    wanted = [value for value in values if value or order.labels_are == "mask"]
-    return tuple(order.class_names[value] for value in wanted) if all(value in order.class_names for value in wanted) else ()
-
-
-def _settled(data: Any) -> Any:
-    """A copy, so that a stroke painted while the labels are read and counted does not make them contradict themselves."""
-    return data.copy() if isinstance(data, np.ndarray) else data
 
 
 def _open_layers(folder: Path) -> Steps[Path]:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.ui._align import align_labels
+from napari_segtool.ui._bridge import data_of, is_source_image, label_shape_of
 from napari_segtool.ui._entry_combo import EntryCombo
 from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._fold import Fold
-from napari_segtool.ui._form import ParamsForm, form_layout
+from napari_segtool.ui._form import form_layout
+from napari_segtool.ui._layers import LayerCombo
 from napari_segtool.ui._session import Session
 from napari_segtool.ui._train_budget import Budget
 from napari_segtool.ui._train_devices import DeviceCombo
 from napari_segtool.ui._train_marks import LabelsAre
 from napari_segtool.ui._train_pairs import OtherPairs
+from napari_segtool.ui._train_topics import TopicForm
 
 _MEANINGS = {
     "paint": ("paint: 0 is not labelled", "Strokes: pixels with value 0 say nothing, and are not learned from."),
@@ -42,6 +45,8 @@ class TrainSettings(QWidget):
     """The user said what the labels are: "paint" or "mask"."""
     rebuilt = Signal()
     """There is a form of settings that was not there before."""
+    edited = Signal()
+    """The user changed something of what is to be learned from, or how."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -71,10 +76,20 @@ class TrainSettings(QWidget):
         self.seed.setToolTip("Seed of all random numbers: where the weights begin, and which patches are drawn.")
         self.seed.setAccessibleName("Seed")
         guard_wheel(self.seed)
+        self._image: Layer | None = None
+        self.weights = LayerCombo(session.viewer, self._may_weigh, nothing="none: all count alike")
+        self.weights.setToolTip(
+            "How much each pixel counts, by where its label comes from or how sure you are of it: an image layer as large as the labels. "
+            "2 counts like two pixels, 0 not at all."
+        )
+        self.weights.setAccessibleName("Weights")
+        self.reset = QPushButton("Back to the defaults")
+        self.reset.setToolTip("Set everything under Advanced as it came: what is on auto is chosen from the images again.")
+        self.reset.clicked.connect(self._reset)
         self.plan = QLabel()
         self.plan.setWordWrap(True)
         self.plan.setToolTip("What the training will do, in short.")
-        self._form: ParamsForm | None = None
+        self._form: TopicForm | None = None
         self._form_of = ""
         self._values: dict[str, dict[str, Any]] = {}
         rows = form_layout()
@@ -91,7 +106,9 @@ class TrainSettings(QWidget):
         self.others.changed.connect(self._others_changed)
         self.learner.chosen.connect(self._learner_chosen)
         self.advanced.button.toggled.connect(self._unfolded)
-        self.budget.edited.connect(self._show_plan)
+        self.budget.edited.connect(self._edited)
+        self.weights.chosen.connect(self._edited)
+        self.device.edited.connect(self._edited)
 
     @property
     def labels_are(self) -> LabelsAre:
@@ -109,20 +126,30 @@ class TrainSettings(QWidget):
         return entry.name if entry is not None else ""
 
     @property
-    def form(self) -> ParamsForm | None:
+    def form(self) -> TopicForm | None:
         """The learner's settings; made when they are first looked at, since they are many and mostly folded."""
         entry = self.learner.entry()
         if self._form is None and entry is not None:
             self._form_of = entry.name
-            self._form = ParamsForm(entry.params)
+            self._form = TopicForm(entry.params)
             self._form.set_values(self._values.get(entry.name, {}))
             self._lay_form(self._form)
         return self._form
 
     def fill(self, chosen: Layer | None) -> None:
-        """List the other images that can be learned from too."""
+        """List the other images that can be learned from too, and those that can weigh pixels."""
+        self._image = chosen
         self.others.fill(chosen)
+        self.weights.fill()
         self._others_changed()
+
+    def take_over(self, values: Mapping[str, Any]) -> None:
+        """Show settings that were proposed, as if the user had made them."""
+        form = self.form
+        if form is not None:
+            form.set_values(values)
+            self.advanced.unfold()
+            self._edited()
 
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Show what was remembered."""
@@ -148,14 +175,19 @@ class TrainSettings(QWidget):
             **self.budget.record(),
         }
 
-    def _lay_form(self, form: ParamsForm) -> None:
-        _add(form.fold.content.layout(), "Seed", self.seed)
+    def _lay_form(self, form: TopicForm) -> None:
+        rows = form.fold.content.layout()
+        _add(rows, "Weights", self.weights)
+        _add(rows, "Seed", self.seed)
+        rows.addRow(self.reset)
+        for widget in (self.weights, self.seed, self.reset):
+            widget.show()
         form.fold.button.setToolTip(self.advanced.button.toolTip())
         form.fold.button.hide()  # all of it is folded already, under our own heading
         form.fold.unfold()
         form.fold.show()
         form.fold.content.layout().setContentsMargins(0, 0, 0, 0)
-        form.changed.connect(self._show_plan)
+        form.changed.connect(self._edited)
         self._form_place.addWidget(form)
         align_labels(form, folded_too=True)
         self.rebuilt.emit()
@@ -164,7 +196,8 @@ class TrainSettings(QWidget):
         """Forget the form of another learner; its values are kept."""
         if self._form is not None:
             self._values[self._form_of] = self._form.values()
-            self.seed.setParent(None)
+            for widget in (self.weights, self.seed, self.reset):
+                widget.setParent(None)
             self._form_place.removeWidget(self._form)
             self._form.hide()
             self._form.deleteLater()
@@ -179,6 +212,21 @@ class TrainSettings(QWidget):
 
     def _learner_chosen(self, _: str) -> None:
         self._drop_form()
+        self.edited.emit()
+
+    def _reset(self, _: bool) -> None:
+        if self._form is not None:
+            self._form.reset()
+            self._edited()
+
+    def _edited(self, _: object = None) -> None:
+        self._show_plan()
+        self.edited.emit()
+
+    def _may_weigh(self, layer: Layer) -> bool:
+        image = self._image
+        alike = isinstance(layer, Image) and not layer.rgb and layer is not image and is_source_image(layer)
+        return alike and image is not None and tuple(data_of(layer).shape) == label_shape_of(image)
 
     def _params(self) -> dict[str, Any]:
         entry = self.learner.entry()
@@ -190,17 +238,17 @@ class TrainSettings(QWidget):
     def _meaning_activated(self, _: int) -> None:
         self.meaning_chosen.emit(self.labels_are)
 
-    def _others_changed(self) -> None:
+    def _others_changed(self, *_: object) -> None:
         count = len(self.others.pairs())
         self.more.set_title(f"{_MORE} ({count})" if count else _MORE)
         self._show_plan()
 
-    def _show_plan(self, _: str = "") -> None:
+    def _show_plan(self) -> None:
         values = self._params()
         images = 1 + len(self.others.pairs())
         patch, kind = values.get("patch_px"), values.get("dimensions", "")
         parts = [
-            f"{kind} patches {patch}×{patch}".strip() if patch else "",
+            f"{kind} patches {patch}×{patch}".removeprefix("auto ") if patch else "chosen from the images",
             f"batch {values['batch']}" if values.get("batch") else "",
             f"{self.budget.minutes:g} min" if self.budget.minutes else f"{self.budget.steps} steps",
             f"from {images} images" if images > 1 else "",

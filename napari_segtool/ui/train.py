@@ -16,17 +16,23 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.progress import Progress
 from napari_segtool.ui._align import align_labels
-from napari_segtool.ui._bridge import fits, labels_of, notes_of, paint_of
+from napari_segtool.ui._bridge import add_image_overlay, fits, notes_of
 from napari_segtool.ui._facts import duration_text
 from napari_segtool.ui._form import ParamsForm
 from napari_segtool.ui._frame import order_focus
 from napari_segtool.ui._panel import Panel
+from napari_segtool.ui._plane_layer import kept_selection
+from napari_segtool.ui._train_adviser import Adviser
+from napari_segtool.ui._train_before import BeforeTraining
 from napari_segtool.ui._train_board import TrainBoard
-from napari_segtool.ui._train_desk import LOOK_AFTER_MS, Order, TrainingDesk
+from napari_segtool.ui._train_desk import LOOK_AFTER_MS, TrainingDesk
 from napari_segtool.ui._train_history import History
-from napari_segtool.ui._train_marks import guess_labels_are, mask_text, missing_class, names_for
+from napari_segtool.ui._train_marks import guess_labels_are, mask_text
+from napari_segtool.ui._train_order import Missing, Order, order_of
 from napari_segtool.ui._train_settings import TrainSettings
+from napari_segtool.ui._train_tool import ToolWindows
 from napari_segtool.ui._train_watch import Ending, Word
+from napari_segtool.ui._train_weight_map import WeightMap, weight_map_steps
 
 
 class TrainPanel(Panel):
@@ -45,6 +51,9 @@ class TrainPanel(Panel):
         self.labels_combo.setToolTip("What it learns from: paint strokes, or a mask of the whole image.")
         self.settings = TrainSettings(self.session)
         self.meaning, self.budget, self.seed = self.settings.meaning, self.settings.budget, self.settings.seed
+        self.adviser = self.session.shared(Adviser)
+        self.before = BeforeTraining(self.session, self.order_now, self.settings.take_over, self._say_missing, self._weigh, self.guarded)
+        self.settings.layout().insertWidget(self.settings.layout().indexOf(self.settings.plan), self.before)
         self.body.addWidget(self.settings)
         self.board = TrainBoard(self.session)
         self.curves, self.runs = self.board.curves, self.board.runs
@@ -54,6 +63,7 @@ class TrainPanel(Panel):
         column.insertWidget(column.indexOf(self.message) + 1, self.board)
         kept = self.recall()
         self.settings.restore(kept)
+        self.before.unfold(bool(kept.get("before", True)))
         self.board.restore(kept)
         align_labels(self)
         self._links: tuple[tuple[Any, Callable[..., object]], ...] = (
@@ -70,6 +80,7 @@ class TrainPanel(Panel):
             link[0].connect(link[1])
         self.settings.meaning_chosen.connect(self._meaning_chosen)
         self.settings.rebuilt.connect(self._rebuilt)
+        self.settings.edited.connect(self.session.shared(ToolWindows).settings_changed)
         self.runs.resume_wanted.connect(self._resume)
         self.runs.renamed.connect(self._rename)
         self.runs.delete_wanted.connect(self._ask_delete)
@@ -130,7 +141,7 @@ class TrainPanel(Panel):
 
     def became_hidden(self) -> None:
         """Remember the settings."""
-        self.remember(**self.settings.record(), **self.board.record())
+        self.remember(**self.settings.record(), **self.board.record(), before=self.before.unfolded)
 
     def released(self) -> None:
         """Let go of the desk, which goes on."""
@@ -174,37 +185,39 @@ class TrainPanel(Panel):
 
     # training
 
+    def order_now(self) -> Order | Missing:
+        """Return what would be trained now, or what is missing for it."""
+        return order_of(self.session, self.settings)
+
+    def _say_missing(self, what: Missing) -> None:
+        self.missing(what.text, self.links_to("annotate") if what.paint else None)
+
+    def _weigh(self) -> None:
+        """Show the weight map as a layer."""
+        order = self.order_now()
+        if isinstance(order, Missing):
+            return self._say_missing(order)
+        if self.state == "working":
+            return self.missing("A training is running: look at the weights when it has ended.")
+        self.run(partial(weight_map_steps, self.adviser, order), partial(self._weighed, order), "Weighing pixels")
+        return None
+
+    def _weighed(self, order: Order, found: WeightMap) -> None:
+        image = order.layers[0]
+        if image not in self.viewer.layers:
+            return self.missing("The image was closed meanwhile.")
+        name = f"{image.name} · weights"
+        with kept_selection(self.viewer):
+            add_image_overlay(self.viewer, found.data, found.axes, image, name, contrast_limits=(0.0, found.made.highest), opacity=0.7)
+        use = {"Use this border weight": partial(self.settings.take_over, {"border_weight": found.made.border_weight})} if found.made.why else {}
+        return self.done(f"{found.text}\nLayer “{name}”.", use)
+
     def start(self) -> None:
         """Make a run of what is chosen and train it."""
-        image, labels, counts = self.image, self.labels, self.session.paint.counts
-        to_annotate = self.links_to("annotate")
-        if image is None:
-            return self.missing("Open an image first.")
-        if labels is None:
-            return self.missing("There is nothing to learn from yet. Paint a few strokes of each class.", to_annotate)
-        if not fits(labels, image):
-            return self.missing(f"The labels “{labels.name}” do not fit the image: they have another size. Choose those that were painted on it.", to_annotate)
-        labels_are = self.settings.labels_are
-        lacking = "" if self.session.paint.busy else missing_class(labels, counts, labels_are)
-        if lacking:
-            return self.missing(lacking, to_annotate)
-        if self.form is None:
-            return self.missing("There is nothing that could learn: no learner is installed.")
+        order = self.order_now()
+        if isinstance(order, Missing):
+            return self._say_missing(order)
         self.became_hidden()
-        marks = paint_of if labels_are == "paint" else labels_of
-        layers = [(image, labels), *self.settings.others.pairs()]
-        order = Order(
-            pairs=tuple((self.session.stack(each), marks(its_labels)) for each, its_labels in layers),
-            layers=tuple(each for each, _ in layers),
-            learner=self.settings.learner_name,
-            params=self.form.params(),
-            labels_are=labels_are,
-            class_names=names_for(labels, labels_are),
-            minutes=self.budget.minutes,
-            steps=self.budget.steps,
-            seed=self.seed.value(),
-            device=self.settings.device.device(),
-        )
         self.desk.order(order)
         return None
 
@@ -237,6 +250,7 @@ class TrainPanel(Panel):
     # what the desk says
 
     def _begun(self) -> None:
+        self.adviser.rest()  # its memory is the training's now
         found = self.desk.folder is not None and not self.desk.making
         self.working("looking at the run…" if found else "opening the run…" if self.desk.folder is not None else "copying the images…")
         self._stop_row.setEnabled(True)

@@ -1,0 +1,192 @@
+"""What is asked before a training, answered in a process of its own, which may load torch; neither Qt nor napari here.
+
+The images lie in files, what is heard meanwhile goes into another as JSON lines, and the answer is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.labels import Labels, Paint
+from napari_segtool.core.progress import Progress, Steps, drain
+from napari_segtool.core.stack import Stack
+
+USUAL_BORDER_WEIGHT = 10.0
+_NICENESS = 5
+
+
+@dataclass(frozen=True)
+class Handed:
+    """An image or labels in a file.
+
+    Parameters
+    ----------
+    file
+        ``.npy``.
+    axes, spacing_um, name
+        As in `Stack`.
+    """
+
+    file: str
+    axes: str
+    spacing_um: tuple[float, ...] = ()
+    name: str = ""
+
+    @property
+    def data(self) -> NDArray[Any]:
+        """The pixels, mapped into memory."""
+        return np.load(self.file, mmap_mode="r")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a training would be, as a process of its own is told.
+
+    Parameters
+    ----------
+    pairs
+        Images with their labels.
+    labels_are, learner, params, minutes, steps, seed, device, threads
+        As for `api.train`.
+    told
+        File for what is heard meanwhile.
+    extra
+        What else the question wants to know.
+    """
+
+    pairs: tuple[tuple[Handed, Handed], ...]
+    labels_are: str
+    learner: str
+    params: Mapping[str, Any]
+    minutes: float
+    steps: int
+    seed: int
+    device: str
+    threads: int
+    told: str
+    extra: Mapping[str, Any]
+
+    def opened(self) -> list[tuple[Stack, Labels | Paint]]:
+        """Return the pairs around their pixels."""
+        kind = Labels if self.labels_are == "mask" else Paint
+        return [(Stack(image.data, image.axes, image.spacing_um, image.name), kind(marks.data, marks.axes)) for image, marks in self.pairs]
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """A map of weights, and what it was made with.
+
+    Parameters
+    ----------
+    file, axes
+        Where it lies, and its axes.
+    border_weight, border_sigma_px
+        w₀ and σ.
+    why
+        Where the training would not weigh borders: the reason; then the map is drawn as published.
+    """
+
+    file: str
+    axes: str
+    border_weight: float
+    border_sigma_px: float
+    highest: float
+    why: str = ""
+
+
+def answer(what: str, question: Question) -> Any:
+    """Answer one question: ``"proposal"``, ``"network"``, ``"rates"`` or ``"weights"``; called in a process of its own."""
+    folder = str(Path(question.told).parent)
+    tempfile.tempdir = folder  # whoever asked clears it away, also when this process is ended in the middle
+    if hasattr(os, "nice") and os.nice(0) < _NICENESS:
+        os.nice(_NICENESS - os.nice(0))
+    with open(question.told, "a", encoding="utf-8", buffering=1) as told:
+
+        def tell(progress: Progress) -> None:
+            record = {"kind": "progress", "done": progress.done, "total": progress.total, "label": progress.label, "metrics": dict(progress.metrics)}
+            told.write(json.dumps(record) + "\n")
+
+        return drain(_ANSWERS[what](question), tell)
+
+
+def _proposal(question: Question) -> Steps[Any]:
+    from napari_segtool import api
+
+    return (
+        yield from api.propose_steps(
+            question.opened(),
+            question.learner,
+            labels_are=question.labels_are,  # type: ignore[arg-type]
+            minutes=question.minutes,
+            steps=question.steps,
+            device=question.device,
+            threads=question.threads,
+            timing=bool(question.extra.get("timing", True)),
+            **question.params,
+        )
+    )
+
+
+def _network(question: Question) -> Steps[Any]:
+    from napari_segtool.api._planned_network import planned_network_steps
+
+    return (
+        yield from planned_network_steps(
+            question.opened(),
+            question.learner,
+            labels_are=question.labels_are,  # type: ignore[arg-type]
+            device=question.device,
+            **question.params,
+        )
+    )
+
+
+def _rates(question: Question) -> Steps[Any]:
+    from napari_segtool import api
+
+    found = yield from api.rate_range_steps(
+        question.opened(),
+        question.learner,
+        labels_are=question.labels_are,  # type: ignore[arg-type]
+        seed=question.seed,
+        device=question.device,
+        threads=question.threads,
+        steps=int(question.extra.get("count", 100)),
+        **question.params,
+    )
+    return found.record()
+
+
+def _weights(question: Question) -> Steps[Weighed]:
+    from napari_segtool import api
+
+    proposal = yield from _proposal(replace(question, extra={"timing": False}))
+    chosen = float(proposal.settings["border_weight"])
+    why = next((reason.why for reason in proposal.reasons if reason.setting == "border_weight"), "It is set to 0.") if not chosen else ""
+    stack, marks = question.opened()[0]
+    drawn = chosen or USUAL_BORDER_WEIGHT
+    sigma_px = float(proposal.settings["border_sigma_px"])
+    found = yield from api.weight_map_steps(
+        stack,
+        marks,
+        labels_are=question.labels_are,  # type: ignore[arg-type]
+        border_weight=drawn,
+        border_sigma_px=sigma_px,
+        class_balance=float(proposal.settings.get("class_balance", 1.0)),
+        volumes=proposal.settings.get("dimensions") == "3-D",
+    )
+    file = f"{question.told}.weights.npy"
+    np.save(file, found.data)
+    return Weighed(file, found.axes, drawn, sigma_px, float(found.data.max()), why)
+
+
+_ANSWERS: Mapping[str, Callable[[Question], Steps[Any]]] = {"proposal": _proposal, "network": _network, "rates": _rates, "weights": _weights}

@@ -1,0 +1,144 @@
+"""Look at examples: patches as the network will be shown them, varied, with their labels over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHBoxLayout, QLabel, QListView, QListWidget, QListWidgetItem
+
+from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.ui._compare_grid import pixmap_of
+from napari_segtool.ui._frame import wrapping
+from napari_segtool.ui._train_order import Order
+from napari_segtool.ui._train_tool import Tool
+
+COUNT = 8
+LARGEST_PX = 200
+_SHOWN_PERCENT = (0.5, 99.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Pictured:
+    """One example in four small pictures, uint8 ``(height, width, 3)``.
+
+    Parameters
+    ----------
+    varied, varied_labels, cut, cut_labels
+        As the network sees it, and as it was cut; each bare and with its labels in colour.
+    """
+
+    varied: NDArray[np.uint8]
+    varied_labels: NDArray[np.uint8]
+    cut: NDArray[np.uint8]
+    cut_labels: NDArray[np.uint8]
+
+    def picture(self, *, varied: bool, labels: bool) -> NDArray[np.uint8]:
+        """Return the one wanted."""
+        if varied:
+            return self.varied_labels if labels else self.varied
+        return self.cut_labels if labels else self.cut
+
+
+def pictured_steps(order: Order, count: int, seed: int) -> Steps[tuple[Pictured, ...]]:
+    """Cut and vary patches of the first image, and draw them; to be run beside the GUI thread."""
+    from napari_segtool import api
+
+    yield Progress(0, count, "patch")
+    stack, marks, _ = order.pairs[0]
+    settings = order.params.model_dump(mode="json")
+    examples = yield from api.preview_augmentation_steps(stack, marks, labels_are=order.labels_are, learner=order.learner, count=count, seed=seed, **settings)
+    found = []
+    for number, example in enumerate(examples, start=1):
+        limits = tuple(float(value) for value in np.percentile(example.before, _SHOWN_PERCENT))
+        varied = _drawn(example.image, example.labels, limits)
+        found.append(Pictured(*varied, *_drawn(example.before, example.labels_before, limits)))
+        yield Progress(number, count, "patch")
+    return tuple(found)
+
+
+class Examples(Tool):
+    """A grid of examples; "Again" draws others."""
+
+    title = "Examples to learn from"
+    action = "Again"
+    action_help = "Draw other patches, varied anew."
+    size_px = (920, 620)
+
+    def build(self) -> None:
+        """The grid, and what to show in it."""
+        self._seed = 0
+        self.pictures: tuple[Pictured, ...] = ()
+        about = wrapping(QLabel("Patches as the network will see them: cut where labels are, scaled, and varied so that it does not learn them by heart."))
+        about.setMinimumHeight(2 * about.fontMetrics().lineSpacing() + 2)
+        self.varied = QCheckBox("Varied")
+        self.varied.setChecked(True)
+        self.varied.setToolTip("As the network sees them; without, the same patches as they were cut.")
+        self.labels = QCheckBox("Labels")
+        self.labels.setChecked(True)
+        self.labels.setToolTip("Show the labels in the colours of their classes; what has no colour is not labelled, or the first class of a mask.")
+        for box in (self.varied, self.labels):
+            box.clicked.connect(self._show)
+        self.grid = QListWidget()
+        self.grid.setAccessibleName("Examples")
+        self.grid.setViewMode(QListView.ViewMode.IconMode)
+        self.grid.setMovement(QListView.Movement.Static)
+        self.grid.setResizeMode(QListView.ResizeMode.Adjust)
+        self.grid.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.grid.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.grid.setIconSize(QSize(LARGEST_PX, LARGEST_PX))
+        self.grid.setSpacing(6)
+        top = QHBoxLayout()
+        top.addWidget(about, 1)
+        top.addWidget(self.varied)
+        top.addWidget(self.labels)
+        self.page.addLayout(top)
+        self.page.addWidget(self.grid, 1)
+
+    def look(self, order: Order) -> None:
+        """Draw others than the last time."""
+        self._seed += 1
+        self.run(partial(pictured_steps, order, COUNT, self._seed), partial(self._arrived, order), "Cutting patches")
+
+    def settings_changed(self) -> None:
+        """Say that these were drawn with other settings."""
+        if self.job is None and self.pictures:
+            self.say("The settings have changed since: draw again to see what they make of it.")
+
+    def _arrived(self, order: Order, pictures: tuple[Pictured, ...]) -> None:
+        self.pictures = pictures
+        self._show()
+        more = f" Only the first of {len(order.pairs)} images is shown." if len(order.pairs) > 1 else ""
+        self.done(f"{len(pictures)} patches of {order.pairs[0][0].name or 'the image'}.{more}")
+
+    def _show(self, _: bool = False) -> None:
+        self.grid.clear()
+        for number, pictured in enumerate(self.pictures, start=1):
+            picture = pictured.picture(varied=self.varied.isChecked(), labels=self.labels.isChecked())
+            item = QListWidgetItem(QIcon(pixmap_of(picture)), "")
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+            item.setToolTip(f"Example {number}")
+            self.grid.addItem(item)
+
+
+def _drawn(image: NDArray[np.float32], labels: NDArray[np.unsignedinteger], limits: tuple[float, ...]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw a patch small: bare, and with its labels."""
+    import cv2
+
+    from napari_segtool.api._thumbnail import Backdrop
+
+    colour = len(image) == 3
+    shown = np.moveaxis(image, 0, -1) if colour else image.mean(axis=0, dtype=np.float32)
+    height, width = labels.shape
+    scale = LARGEST_PX / max(height, width)
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    scaled = cv2.resize((shown - limits[0]) * (255 / ((limits[1] - limits[0]) or 1.0)), size[::-1], interpolation=how).clip(0, 255).astype(np.uint8)
+    picture = scaled if colour else np.repeat(scaled[..., None], 3, axis=-1)
+    rows, columns = (((np.arange(few) + 0.5) * many / few).astype(np.intp) for few, many in zip(size, labels.shape, strict=True))
+    backdrop = Backdrop(np.ascontiguousarray(picture), rows, columns)
+    return backdrop.picture, backdrop.with_labels(labels)
