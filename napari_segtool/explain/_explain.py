@@ -52,7 +52,7 @@ def explain_steps(
         As for prediction.
     precision
         "float32", "bfloat16", or "auto": as for prediction, but float32 for a single pixel or a region, where rounding does not
-        average out.
+        average out, unless the explainer sees to that itself (trait ``"own-precision"``).
     loaded
         The model in memory where the caller keeps it.
     **params
@@ -84,7 +84,7 @@ def explain_steps(
     if loaded is None:
         yield Progress(0, 0, "loading the model")
         loaded = load_model(bundle, device=device, precision=precision, threads=threads)
-    if precision == "float32" or (precision == "auto" and (target.point or target.region is not None)):
+    if precision == "float32" or (precision == "auto" and (target.point or target.region is not None) and "own-precision" not in entry.traits):
         loaded = replace(loaded, forward=loaded.forward.in_float32())
     question = Question(loaded, stack, target)
     drawn: NDArray[np.float32] | None = None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,54 +15,30 @@ from torch import Tensor, nn
 
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.explain._question import Part, Question
+from napari_segtool.explain._windows import Covered, Windows, in_crop, window_groups
+from napari_segtool.nets._forward import Forward
 from napari_segtool.nets._tiling import Box, tile_around
 
 Fill = Literal["mean", "zero", "blur"]
 _MIXING = (nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd)
 _DIM = 3.0
 """A window's side is so many times the width of the blur that covers it."""
+_FEW = 4
+"""Up to so many passes of half a second it is not worth the while to look for a shorter way."""
+_NEAR, _SAMPLE, _MOST = 9, 40, 24
+"""How many of the nearest groups of windows are tried by all ways; of the others one of so many, at most so many."""
+_CLOSE = 0.03
+"""Root mean square difference, relative to the effects themselves, up to which a shorter way is taken: a correlation of 0.9995."""
+_PARTS = (0.5, 0.75)
+"""Parts of the network's reach that are tried: its attention falls off from the centre."""
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Windows laid over a plane in rows and columns, as captum lays them: from the corner, the last ones cut at the border.
+class _Way:
+    """How to measure: by which network, and how far a window's effect is followed."""
 
-    Parameters
-    ----------
-    patch_px, stride_px
-        Size of a window and distance between two, along Y and X.
-    depth_px
-        Slices that a window spans, in steps of as many; 0 in a picture.
-    """
-
-    patch_px: tuple[int, int]
-    stride_px: tuple[int, int]
-    depth_px: int = 0
-
-    def starts(self, shape: Sequence[int]) -> tuple[range, ...]:
-        """Where windows begin along each axis of ``(Y, X)``.
-
-        Examples
-        --------
-        >>> Windows((4, 4), (3, 3)).starts((10, 4))
-        (range(0, 9, 3), range(0, 3, 3))
-        """
-        counts = [-(-max(0, n - patch) // stride) + 1 for n, patch, stride in zip(shape, self.patch_px, self.stride_px, strict=True)]
-        return tuple(range(0, count * stride, stride) for count, stride in zip(counts, self.stride_px, strict=True))
-
-    def depth(self, z: int) -> slice:
-        """The slices of the window that holds slice ``z``."""
-        first = z // max(1, self.depth_px) * self.depth_px
-        return slice(first, first + max(1, self.depth_px))
-
-    def mean_over(self, effects: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float32]:
-        """Return, for each pixel, the mean effect of the windows that cover it: ``(Y, X)``."""
-        total, count = np.zeros(tuple(shape)), np.zeros(tuple(shape))
-        for place, (y, x) in zip(np.ndindex(effects.shape), itertools.product(*self.starts(shape)), strict=True):
-            box = np.s_[y : y + self.patch_px[0], x : x + self.patch_px[1]]
-            total[box] += effects[place]
-            count[box] += 1
-        return (total / np.maximum(count, 1)).astype(np.float32)
+    forward: Forward
+    reach: tuple[int, ...]
 
 
 def occlude_steps(question: Question, windows: Windows, fill: Fill, *, exact: bool = False) -> Steps[NDArray[np.float32]]:
@@ -72,9 +47,16 @@ def occlude_steps(question: Question, windows: Windows, fill: Fill, *, exact: bo
     Parameters
     ----------
     exact
-        For questions about many pixels: count effects as far as the network reaches instead of half as far.
+        Measure in float32 and as far as the network reaches. Else in the number format that pays here, and less far, where that
+        gives the same on a sample of the windows.
     """
     mixing = any(isinstance(module, _MIXING) for module in question.network.modules())
+    halo, full = question.model.halo, question.model.forward.in_float32()
+    ways = [_Way(full, (max(question.shape),) * len(halo) if mixing else halo)]
+    if not exact and not mixing:
+        quick = question.model.forward
+        shorter = [_Way(quick, tuple(math.ceil(part * n) for n in halo)) for part in _PARTS]
+        ways = [*shorter, *([_Way(quick, halo)] if quick is not full else []), *ways]
     starts = windows.starts(question.shape)
     while True:
         effects = np.zeros([len(along) for along in starts])
@@ -82,87 +64,92 @@ def occlude_steps(question: Question, windows: Windows, fill: Fill, *, exact: bo
             yield Progress(0, 0, "looking")
             logits = question.model.forward.logits(part.pixels).clone()
             if part.mask(logits).any():
-                yield from _part_steps(
-                    question, part, logits, windows, cover(question, part, fill, max(windows.patch_px)), effects, _reach(question, mixing, exact)
-                )
+                work = _PartWork(question, part, logits, windows, cover(question, part, fill, max(windows.patch_px)))
+                yield from work.effects_steps(ways, effects)
         if not question.ask_everywhere():
             return windows.mean_over(effects, question.shape)
 
 
-def _part_steps(
-    question: Question, part: Part, logits: Tensor, windows: Windows, covered: Tensor, effects: NDArray[np.float64], reach: tuple[int, ...]
-) -> Steps[None]:
-    """Add to ``effects`` what each window does to the logits asked about in one part."""
-    forward, tile = question.model.forward, part.tile
-    weights = _weights(part, logits)  # (K, [z,] y, x)
-    box = _filled_box(weights)
-    shape = tile.outer_shape
-    wide = reach[-1] >= max(question.shape)  # all pixels reach all others
-    crop: Box = tuple(slice(0, n) for n in shape) if wide else tile_around(box, shape, question.model.halo, forward.multiple).outer
-    shown_at = (slice(None), slice(None), *crop)
-    pixels, filled, base, counts = part.pixels[shown_at], covered[shown_at], logits[shown_at], weights[shown_at[1:]]
-    if crop != tuple(slice(0, n) for n in shape):
-        base = forward.logits(pixels)  # cut anew, so that a window without any effect has exactly none
-    offset = [outer.start + inner.start for outer, inner in zip(tile.outer, crop, strict=True)]
-    depth = windows.depth(question._depth[0]) if question._depth else None
-    if depth is not None:
-        first, last = max(depth.start - offset[0], 0), min(depth.stop - offset[0], pixels.shape[2])
-        if first >= last:
-            return
-        depth = slice(first, last)
-    target = [slice(outer.start + along.start, outer.start + along.stop) for outer, along in zip(tile.outer[-2:], box[-2:], strict=True)]
-    groups = list(_groups(windows, question, target, reach[-2:]))
-    at_once = max(1, forward.largest_px() // math.prod(pixels.shape[2:]))
-    for done in range(0, len(groups), at_once):
-        together = groups[done : done + at_once]
-        batch = pixels.repeat(len(together), *[1] * (pixels.ndim - 1))
-        for picture, group in zip(batch, together, strict=True):
-            for _place, (rows, columns), _seen in group:
-                there = _inside(rows, columns, offset[-2:], pixels.shape[-2:], depth)
-                picture[there] = filled[0][there]
-        falls = ((base - forward.logits(batch)) * counts).sum(1)  # (n, [z,] y, x)
-        falls = falls.sum(1) if depth is not None else falls
-        sums = [falls[i][_inside(*seen, offset[-2:], falls.shape[-2:], None)[1:]].sum() for i, group in enumerate(together) for _place, _window, seen in group]
-        places = [place for group in together for place, _window, _seen in group]
-        for place, value in zip(places, torch.stack(sums).tolist(), strict=True):
-            effects[place] += value
-        yield Progress(done + len(together), len(groups), "window")
+class _PartWork:
+    """The windows that the logits asked about in one part can see."""
+
+    def __init__(self, question: Question, part: Part, logits: Tensor, windows: Windows, covered: Tensor) -> None:
+        self._question, self._windows = question, windows
+        self._pixels, self._covered, self._outer = part.pixels, covered, part.tile.outer
+        self._weights = _weights(part, logits)  # (K, [z,] y, x)
+        self._box = _filled_box(self._weights)
+        self._depth = windows.depth(question._depth[0]) if question._depth else None
+
+    def effects_steps(self, ways: Sequence[_Way], effects: NDArray[np.float64]) -> Steps[None]:
+        """Add to ``effects`` what each window does, by the shortest way that is good enough."""
+        memo = self._question.memo
+        if "way" not in memo:
+            memo["way"] = yield from self._choose_steps(ways, effects.shape)
+        way = ways[memo["way"]]
+        yield from self._run_steps(way, self._groups(way), effects, "window")
+
+    def _choose_steps(self, ways: Sequence[_Way], shape: tuple[int, ...]) -> Steps[int]:
+        last = ways[-1]
+        groups = self._groups(last)
+        if len(ways) == 1 or len(groups) * self._crop_px(last) <= _FEW * last.forward.largest_px():
+            return len(ways) - 1
+        middle = [(axis.start + axis.stop) / 2 + outer.start for axis, outer in zip(self._box[-2:], self._outer[-2:], strict=True)]
+        groups.sort(key=lambda group: min(_distance(window, middle) for window in group))
+        near, far = groups[:_NEAR], groups[_NEAR :: max(_SAMPLE, -(-len(groups) // _MOST))]
+        counts = np.zeros(shape)  # the nearest have the largest effects and stand for themselves, the others for all others too
+        for group in near + far:
+            for window in group:
+                counts[window.place] = 1 if group in near else (len(groups) - _NEAR) / len(far)
+        truth = np.zeros(shape)
+        yield from self._run_steps(last, near + far, truth, "trying")
+        for number, way in enumerate(ways[:-1]):
+            tried = np.zeros(shape)
+            same = [[window for window in group if counts[window.place]] for group in self._groups(way)]
+            yield from self._run_steps(way, [group for group in same if group], tried, "trying")
+            if (counts * (tried - truth) ** 2).sum() <= _CLOSE**2 * (counts * truth**2).sum():
+                return number
+        return len(ways) - 1
+
+    def _groups(self, way: _Way) -> list[list[Covered]]:
+        target = [slice(outer.start + axis.start, outer.start + axis.stop) for outer, axis in zip(self._outer[-2:], self._box[-2:], strict=True)]
+        return window_groups(self._windows, self._question.shape, target, way.reach[-2:], way.forward.multiple[-2:])
+
+    def _crop(self, way: _Way) -> Box:
+        return tile_around(self._box, self._pixels.shape[2:], way.reach, way.forward.multiple).outer
+
+    def _crop_px(self, way: _Way) -> int:
+        return math.prod(axis.stop - axis.start for axis in self._crop(way))
+
+    def _run_steps(self, way: _Way, groups: Sequence[list[Covered]], effects: NDArray[np.float64], label: str) -> Steps[None]:
+        crop = self._crop(way)
+        shown = (slice(None), slice(None), *crop)
+        pixels, filled, weights = self._pixels[shown], self._covered[shown], self._weights[shown[1:]]
+        offset = [outer.start + inner.start for outer, inner in zip(self._outer, crop, strict=True)]
+        depth = self._depth
+        if depth is not None:
+            depth = slice(max(depth.start - offset[0], 0), min(depth.stop - offset[0], pixels.shape[2]))
+            if depth.start >= depth.stop:
+                return
+        base = way.forward.logits(pixels)
+        at_once = max(1, way.forward.largest_px() // (2 * math.prod(pixels.shape[2:])))  # a quarter of a second: windows can be left between two
+        for done in range(0, len(groups), at_once):
+            together = groups[done : done + at_once]
+            batch = pixels.repeat(len(together), *[1] * (pixels.ndim - 1))
+            for picture, group in zip(batch, together, strict=True):
+                for window in group:
+                    there = in_crop(*window.pixels, offset[-2:], pixels.shape[-2:], depth)
+                    picture[there] = filled[0][there]
+            falls = ((base - way.forward.logits(batch)) * weights).sum(1)  # (n, [z,] y, x)
+            falls = falls.sum(1) if depth is not None else falls
+            windows = [(window, fall) for fall, group in zip(falls, together, strict=True) for window in group]
+            sums = torch.stack([fall[in_crop(*window.seen, offset[-2:], fall.shape, None)[1:]].sum() for window, fall in windows])
+            for (window, _), value in zip(windows, sums.tolist(), strict=True):
+                effects[window.place] += value
+            yield Progress(done + len(together), len(groups), label)
 
 
-Covered = tuple[tuple[int, int], tuple[slice, slice], tuple[slice, slice]]
-"""Place of a window in the grid, its pixels, and the pixels whose logits can see it."""
-
-
-def _groups(windows: Windows, question: Question, target: Sequence[slice], reach: Sequence[int]) -> Iterator[list[Covered]]:
-    """Yield the windows that the target can see, in groups that no logit sees two of."""
-    axes: list[list[list[tuple[int, slice, slice]]]] = []
-    for along, patch, stride, asked, far, n, multiple in zip(
-        windows.starts(question.shape),
-        windows.patch_px,
-        windows.stride_px,
-        target,
-        reach,
-        question.shape,
-        question.model.forward.multiple[-2:],
-        strict=True,
-    ):
-        seen = []
-        for i, start in enumerate(along):
-            stop = min(start + patch, n)
-            low, high = (start - far) // multiple * multiple, -(-(stop + far) // multiple) * multiple
-            if low < asked.stop and high > asked.start:
-                seen.append((i, slice(start, stop), slice(max(0, low), min(n, high))))
-        apart = max(1, -(-(patch + 2 * far + 2 * multiple) // stride))
-        axes.append([seen[first::apart] for first in range(min(apart, len(seen)))])
-    for rows, columns in itertools.product(*axes):
-        yield [((i, j), (ys, xs), (see_y, see_x)) for (i, ys, see_y), (j, xs, see_x) in itertools.product(rows, columns)]
-
-
-def _reach(question: Question, mixing: bool, exact: bool) -> tuple[int, ...]:
-    if mixing:
-        return (max(question.shape),) * len(question.model.halo)
-    few = question.asked.box is not None and math.prod(axis.stop - axis.start for axis in question.asked.box) <= 1
-    return question.model.halo if exact or few else tuple(-(-n // 2) for n in question.model.halo)
+def _distance(window: Covered, middle: Sequence[float]) -> float:
+    return math.dist([(axis.start + axis.stop) / 2 for axis in window.pixels], middle)
 
 
 def _weights(part: Part, logits: Tensor) -> Tensor:
@@ -181,12 +168,6 @@ def _filled_box(weights: Tensor) -> Box:
         along = torch.nonzero(asked.any(dim=tuple(i for i in range(asked.ndim) if i != axis)) if asked.ndim > 1 else asked).flatten()
         box.append(slice(int(along[0]), int(along[-1]) + 1))
     return tuple(box)
-
-
-def _inside(rows: slice, columns: slice, offset: Sequence[int], shape: Sequence[int], depth: slice | None) -> tuple[slice, ...]:
-    """A box of the plane as an index of a crop of it, with the channels (and depths) before it."""
-    cut = [slice(min(max(axis.start - start, 0), n), min(max(axis.stop - start, 0), n)) for axis, start, n in zip((rows, columns), offset, shape, strict=True)]
-    return (slice(None), *((depth,) if depth is not None else ()), *cut)
 
 
 def cover(question: Question, part: Part, fill: Fill, side_px: float) -> Tensor:

@@ -26,7 +26,7 @@ class OcclusionParams(Params):
     depth_px: int = param(1, "3-D networks: how many slices the window spans.", unit="px", ge=1, le=64)
     exact: bool = param(
         False,
-        "Questions about many pixels: let a window count as far as the network can see at all, not half as far, where nearly all of its effect lies.",
+        "In float32 and as far as the network can see. Else in the number format that pays here, and less far, where a sample of windows agrees.",
         advanced=True,
     )
 
@@ -38,14 +38,14 @@ class OcclusionParams(Params):
     params=OcclusionParams,
     family="perturbation",
     reference="Zeiler & Fergus 2014, doi:10.1007/978-3-319-10590-1_53",
-    traits={"windows"},
+    traits={"windows", "own-precision"},
 )
 def explain_by_occlusion(question: Question, params: OcclusionParams) -> Steps[NDArray[np.float32]]:
     """Return how much the asked-for logits fall when the windows over a pixel are covered, as the mean of these windows.
 
-    Only windows that the asked-for pixels can see are tried, on the part of the picture they can see, many at a time; for a
-    pixel the map is the one that covering each window of the whole picture in turn would give. Windows so far apart that no
-    logit sees two of them are covered at once.
+    Only windows that the asked-for pixels can see are tried, on the part of the picture they can see, many at a time; windows so far
+    apart that no logit sees two of them are covered at once. With ``exact`` the map is the one that covering each window of the whole
+    picture in turn would give. Without, shorter ways are tried on a sample of the windows first, and taken where they agree.
 
     Returns
     -------
@@ -53,7 +53,8 @@ def explain_by_occlusion(question: Question, params: OcclusionParams) -> Steps[N
         ``(Y, X)``: positive where covering lowers the score, that is, where the picture speaks for the class. Zero where no
         window reaches the asked-for pixels. Of a 3-D network the windows that contain the plane.
     """
-    from napari_segtool.explain._occlude import Windows, occlude_steps
+    from napari_segtool.explain._occlude import occlude_steps
+    from napari_segtool.explain._windows import Windows
 
     patch = (params.patch_px, params.patch_px)
     stride = (min(params.stride_px, params.patch_px),) * 2
