@@ -88,14 +88,19 @@ def _units(fields: Sequence[Field], pictures: Sequence[Picture]) -> list[_Unit]:
         picture = pictures[field.picture]
         counts = picture.counts or (len(picture.marks),)
         place = np.unravel_index(field.first, counts)
-        flat = len(counts) == 1 or counts[0] >= FEWEST or picture.depth > 1
-        grouped.setdefault((field.picture, int(place[0] if flat else place[-1])), []).append(number)
+        grouped.setdefault((field.picture, int(place[_axis(picture)])), []).append(number)
     return [_Unit(picture, place, tuple(numbers)) for (picture, place), numbers in sorted(grouped.items())]
+
+
+def _axis(picture: Picture) -> int:
+    """Which of the picture's counted axes units lie along: the first where it is long enough, or where volumes are learned, else the slices."""
+    counts = picture.counts or (len(picture.marks),)
+    return 0 if len(counts) == 1 or counts[0] >= FEWEST or picture.depth > 1 else -1
 
 
 def _gap(fields: Sequence[Field], units: Sequence[_Unit], picture: Picture) -> int:
     """How many units beside the block look so much like it that they tell its answer; 0 where pages are separate images."""
-    if len(units) < 2 or set(picture.order) & set("IQ"):
+    if len(units) < 2 or (picture.order and picture.order[_axis(picture)] in "IQ"):
         return 0
     shown = {unit.place: fields[unit.fields[0]].image for unit in units}
     most, gap = max(1, len(units) // _PLANES_PER_GAP), 0

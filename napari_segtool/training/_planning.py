@@ -33,6 +33,7 @@ _STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}
 _UPRIGHT_DEG = 15.0
 _MEMORY_SHARE = 0.7
 _LEAST_PATCH_PX = 64
+_FEW_STEPS, _FEWEST_CHANNELS = 150, 8
 
 
 def settle(run: Run) -> tuple[Proposal, Plan]:
@@ -134,8 +135,21 @@ def timed(proposal: Proposal, plan: Plan, evidence: Evidence, *, minutes: float 
     if steps and count == steps:
         why = f"You asked for them: about {_duration(count * took)} at {took:.2g} s a step."
     else:
-        why = f"So many fit into {minutes:g} minutes at {took:.2g} s a step."
+        why = f"So many fit into {minutes:g} minute{'' if minutes == 1 else 's'} at {took:.2g} s a step{_few(plan, evidence) if count < _FEW_STEPS else ''}."
     return replace(proposal, seconds_per_step=took, steps=count, reasons=(*proposal.reasons, Reason("steps", count, why)))
+
+
+def _few(plan: Plan, evidence: Evidence) -> str:
+    """What would help where a budget is short."""
+    from napari_segtool.training._cost import step_cost
+
+    channels = int(plan.network_params.get("base_channels", 0)) // 2
+    if channels < _FEWEST_CHANNELS:
+        return ": few, so give it more time"
+    classes = len(evidence.pixels)
+    smaller = replace(plan, network_params={**plan.network_params, "base_channels": channels})
+    times = step_cost(plan, evidence.channels, classes).products / step_cost(smaller, evidence.channels, classes).products
+    return f": few, so give it more time, or base_channels={channels}, which takes {100 / times:.0f} % of the multiplications"
 
 
 def _duration(seconds: float) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from napari_segtool.training._holdout import Field, Picture, split_fields
 
@@ -240,3 +242,43 @@ def test_a_class_that_only_the_gap_would_hide_is_kept_to_learn_from() -> None:
         marks[lonely, 0, 0] = 2
         fields = split_fields([Picture(drifting(20, 0.1), marks, 1, order="Z", counts=(20,))], 3, sparse=False, seed=0)
         assert learned(fields, 3)[2] == 1
+
+
+def test_sections_of_separate_pages_get_a_gap_along_z() -> None:
+    image = np.tile(drifting(20, 0.3), (2, 1, 1, 1))
+    word = roles(split_fields([Picture(image, halves(40), 1, order="IZ", counts=(2, 20))], 2, sparse=False, seed=0), 40)
+    assert word[:20] == word[20:] == "cc-" + "l" * 17
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    some.lists(some.tuples(some.sampled_from(["Z", "T", "I", "TZ", "IZ"]), some.integers(1, 7), some.integers(1, 9)), min_size=1, max_size=6),
+    some.floats(0.01, 1.6),
+    some.integers(0, 2**16),
+    some.booleans(),
+)
+def test_whatever_the_images_nothing_is_learned_and_checked_and_no_class_is_lost(
+    shapes: list[tuple[str, int, int]], step: float, seed: int, volumes: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    pictures = []
+    for order, first, second in shapes:
+        counts = (first, second) if len(order) == 2 else (second,)
+        planes = int(np.prod(counts))
+        marks = rng.choice([0, 0, 0, 1, 2, IGNORED], (planes, 8, 8)).astype(np.uint8)
+        marks[rng.random(planes) < 0.2] = IGNORED
+        depth = counts[-1] if volumes and order.endswith("Z") else 1
+        pictures.append(Picture(drifting(planes, step, 8), marks, depth, order=order, counts=counts))
+    whole = [sum(int((each.marks == index).sum()) for each in pictures) for index in range(3)]
+    if not any(whole):
+        return
+    fields = split_fields(pictures, 3, sparse=False, seed=seed)
+    assert disjoint(fields)
+    for index in range(3):
+        assert (learned(fields, 3)[index] > 0) == (whole[index] > 0)
+        assert learned(fields, 3)[index] + checked(fields, 3)[index] <= whole[index]
+    for field in fields:
+        truth = pictures[field.picture].marks[field.first : field.first + pictures[field.picture].depth]
+        for part in (field.learn, field.check):
+            if part is not None and part.size:
+                assert ((part == truth) | (part == IGNORED)).all()
