@@ -65,8 +65,8 @@ class Canvas:
             depths = [(k, z) for k, z in enumerate(range(box[0].start, box[0].stop)) if z in self._wanted.along("Z")]
             if not depths:
                 return
-        best = winners(self._model.ranks_of_chances(scores) if chances else scores)
-        self._write(self._labels, scene, box, depths, self._values[best.cpu().numpy()])
+        scores = self._model.weighed(scores) if chances else scores
+        self._write(self._labels, scene, box, depths, self._values[winners(scores).cpu().numpy()])
         if self._probabilities is not None:
             self._write(self._probabilities, scene, box, depths, scores.cpu().numpy())
         if self._uncertainty is not None:

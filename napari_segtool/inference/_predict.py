@@ -75,7 +75,7 @@ def predict_steps(
     Prediction
         Labels in the numbering of the training labels, in the smallest unsigned dtype; probabilities float32, class
         axis first; uncertainty float32, the entropy of the probabilities divided by its maximum. Labels are the largest
-        probability, weighed by ``class_bias`` where the model card has it; probabilities are not weighed.
+        probability; where the model card has a ``class_bias``, the probabilities hold it.
 
     Raises
     ------

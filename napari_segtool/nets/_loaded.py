@@ -50,8 +50,9 @@ class LoadedModel:
     head
         ``"softmax"``, or ``"sigmoid"`` where each logit was trained as its class against the rest.
     class_bias
-        Added to the logarithm of each class's probability before the largest is taken, which moves the threshold between
-        classes to where validation found it best; empty for none. Probabilities are returned without it.
+        Added to the logarithm of each class's probability, which moves the threshold between classes to where validation
+        found it best; empty for none. Probabilities are returned with it, so that a pixel's class is always its most
+        probable one.
     """
 
     bundle: ModelBundle
@@ -104,9 +105,12 @@ class LoadedModel:
             return logits
         return (F.logsigmoid(logits) if self.head == "sigmoid" else logits) + self._bias(logits, 1)
 
-    def ranks_of_chances(self, chances: Tensor) -> Tensor:
-        """Return the same of probabilities ``(K, …)``."""
-        return chances * self._bias(chances, 0).exp() if self.class_bias else chances
+    def weighed(self, chances: Tensor) -> Tensor:
+        """Return probabilities ``(K, …)`` with the bias of the classes in them; they still add up to 1."""
+        if not self.class_bias:
+            return chances
+        raised = chances * self._bias(chances, 0).exp()
+        return raised / raised.sum(0)
 
     def _bias(self, like: Tensor, axis: int) -> Tensor:
         return torch.tensor(self.class_bias, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - axis - 1))

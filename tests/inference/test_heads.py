@@ -62,12 +62,14 @@ def test_sigmoids_too_small_for_a_number_still_add_up_to_one():
 def test_a_bias_is_added_to_the_logarithm_of_the_probabilities_before_the_largest_is_taken(head, options):
     bias = (0.7, -1.1, 0.2)
     chances = softmax(LOGITS) if head == "softmax" else sigmoid(LOGITS) / sigmoid(LOGITS).sum(0)
-    expected = (np.log(chances) + np.array(bias)[:, None, None]).argmax(0)
+    weighed = chances * np.exp(np.array(bias))[:, None, None]
+    expected = weighed.argmax(0)
     result = predicted(told(head=head, class_bias=bias), **options)
     np.testing.assert_array_equal(result.labels.data, expected)
     assert (expected != LOGITS.argmax(0)).any()
     if result.probabilities is not None:
-        np.testing.assert_allclose(result.probabilities.data, chances, rtol=1e-5)
+        np.testing.assert_allclose(result.probabilities.data, weighed / weighed.sum(0), rtol=1e-5)
+        np.testing.assert_array_equal(result.probabilities.data.argmax(0), result.labels.data)
 
 
 def test_a_bias_moves_the_threshold_between_two_classes_to_its_probability():

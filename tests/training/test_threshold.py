@@ -9,6 +9,7 @@ import pytest
 
 import napari_segtool as segtool
 from napari_segtool.core.progress import drain
+from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.stack import Stack
 from napari_segtool.evaluate.isbi import v_rand
 from napari_segtool.training._agreement import object_agreement
@@ -169,9 +170,13 @@ def test_a_model_predicts_with_the_bias_that_its_run_found(tmp_path: Path) -> No
     image, mask = blobs(5, 64)
     run = tiny_run(tmp_path / "run", pairs=[(Stack(image, "ZYX"), mask)], steps=6, class_balance=1.0, learning_rate=0.01)
     bundle = drain(train(run))
-    before = segtool.predict(bundle, Stack(image, "ZYX"), device="cpu")
-    assert before.probabilities is not None
-    biased = np.asarray(bundle.card.get("class_bias", [0.0, 0.0]))
-    expected = (np.log(before.probabilities.data) + biased[:, None, None, None]).argmax(0)
-    assert (before.labels.data == expected).mean() > 0.9999
-    assert ("from a probability of" in messages(run)) == bool(biased.any())
+    biased = segtool.predict(bundle, Stack(image, "ZYX"), device="cpu")
+    plain_card = {**bundle.card, "class_bias": [0.0, 0.0]}
+    plain = segtool.predict(ModelBundle(bundle.path, plain_card), Stack(image, "ZYX"), device="cpu")
+    assert biased.probabilities is not None
+    assert plain.probabilities is not None
+    bias = np.asarray(bundle.card.get("class_bias", [0.0, 0.0]))
+    odds = [np.log(result.probabilities.data[1] / result.probabilities.data[0]) for result in (biased, plain)]
+    assert np.allclose(odds[0] - odds[1], bias[1] - bias[0], atol=1e-3)
+    assert np.array_equal(biased.labels.data, odds[0] > 0)
+    assert ("from a probability of" in messages(run)) == bool(bias.any())
