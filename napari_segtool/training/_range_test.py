@@ -32,6 +32,7 @@ _BROKEN = 4.0
 """The test ends when the smoothed loss is so many times the least."""
 _BEFORE_THE_LEAST = 10.0
 _FEWEST = 8
+_SETTLING = 10
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
     if least < 1 or not values[least] < 0.95 * values[: least + 1].max():
         return math.nan
     slopes = np.diff(values[: least + 1]) / np.diff(np.log(np.asarray(rates, float)[: least + 1]))
+    slopes[: min(_SETTLING, least // 2)] = 0.0  # the mean of the first few losses is noise still
     steepest = rates[int(slopes.argmin()) + 1]
     return float(f"{min(steepest, rates[least] / _BEFORE_THE_LEAST):.1e}")
 

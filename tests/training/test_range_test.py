@@ -25,6 +25,11 @@ def test_the_rate_at_which_the_loss_falls_fastest_is_suggested() -> None:
     assert suggest(RATES, losses) == pytest.approx(10**-3.5, rel=0.3)
 
 
+def test_a_chance_drop_of_the_first_losses_is_not_taken_for_the_fall() -> None:
+    losses = [1.55, 1.48] + [1.5 if rate < 1e-3 else 1.5 - 0.2 * math.log10(rate / 1e-3) for rate in RATES[2:]]
+    assert suggest(RATES, losses) >= 1e-3
+
+
 def test_a_rate_near_the_one_that_breaks_is_never_suggested() -> None:
     losses = [1.0 if rate < 0.05 else 0.2 for rate in RATES[:100]]  # a sudden fall, just before the end
     assert suggest(RATES[:100], losses) <= 0.1 * 0.06
