@@ -25,7 +25,7 @@ from napari_segtool.ui._train_tool import SETTLED_MS, Tool
 
 _PLACEHOLDER = "The network is drawn here."
 FIELD, PATCH = "#E69F00", "#56B4E9"
-CONTOUR_PX = 2
+_CONTOURS = 400
 
 
 class Network(Tool):
@@ -134,7 +134,7 @@ class Network(Tool):
             metadata={META: {"role": "preview", "source": layer.name}},
             **placement,
         )
-        self._shown.contour = CONTOUR_PX
+        self._shown.contour = max(1, round(2 * max(centre) / _CONTOURS))
         self._shown.editable = False
         viewer = self.session.viewer
         with kept_selection(viewer):

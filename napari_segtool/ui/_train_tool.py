@@ -143,7 +143,7 @@ class ToolWindows:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._windows: dict[type[Tool], ToolWindow] = {}
-        session.closing.connect(self._windows.clear)
+        session.closing.connect(self._forget)
 
     def show(self, kind: type[Tool], find: Find, take_over: TakeOver) -> Tool:
         """Open a tool, or bring it to the front, and let it look."""
@@ -154,6 +154,9 @@ class ToolWindows:
         window.raise_()
         window.tool.open_on(find, take_over)
         return window.tool
+
+    def _forget(self) -> None:
+        self._windows.clear()
 
     def settings_changed(self) -> None:
         """Tell those that are open that the settings are others now."""
