@@ -85,11 +85,15 @@ class Sketches:
 
     def __call__(self, part: float, labels: Callable[[], NDArray[Any]]) -> float:
         """Return ``part``, with a copy of the labels that ``labels`` makes, if it is time for one."""
+        return Sketch(part, labels()) if self.due() else part
+
+    def due(self) -> bool:
+        """Tell whether it is time for one, which is then taken for made."""
         now = time.monotonic()
         if now - self._last < self._every_s:
-            return part
+            return False
         self._last = now
-        return Sketch(part, labels())
+        return True
 
 
 Steps = Generator[Progress, None, T]

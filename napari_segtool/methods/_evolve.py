@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.planes import Fractions
-from napari_segtool.core.progress import Sketches
+from napari_segtool.core.progress import Sketch, Sketches
 from napari_segtool.core.slabs import made_steps
 from napari_segtool.methods._components import within
 from napari_segtool.methods._curvature import Mask, Ticks, smooth_ticks
@@ -53,7 +52,7 @@ def evolve_steps(
     *,
     iterations: int,
     smoothing: int,
-    shown: Callable[[NDArray[Any]], NDArray[Any]] = np.copy,
+    shown: Callable[[NDArray[Any], slice], NDArray[Any] | int] = lambda labels, part: labels,
 ) -> Fractions:
     """Let regions evolve.
 
@@ -73,7 +72,7 @@ def evolve_steps(
     smoothing
         How often each contour is smoothed in every step.
     shown
-        Makes the labels to show of those that evolve; must copy.
+        Makes the labels to show of those that evolve, of some rows (slices), and which these are.
 
     Yields
     ------
@@ -86,12 +85,15 @@ def evolve_steps(
         Labels of the type of ``start``.
     """
     owners = yield from within(made_steps(start.shape, start.dtype, lambda part: start[part] if unknown is None else start[part] * ~unknown[part]), 0.0, 0.0)
-    boxes = yield from within(boxes_steps(owners), 0.0, 0.0)
+    boxes = dict((yield from within(boxes_steps(owners), 0.0, 0.0)).items())
     sketch, margin = Sketches(), smoothing + 2
     earlier: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None)  # after the last iteration, and after the one before
     for done in range(iterations):
         part = done / iterations
-        yield sketch(part, partial(shown, owners))
+        if sketch.due():
+            yield Sketch(part, (yield from within(_shown_steps(owners, shown), part, part)))
+        else:
+            yield part
         for label in list(boxes):
             box = grown(boxes[label], (margin,) * owners.ndim, owners.shape)
             inside = yield from _paced(part, _step_ticks(owners, unknown, force, box, label, smoothing, done))
@@ -105,8 +107,13 @@ def evolve_steps(
             owners = owners if settled is None else settled
             break
         earlier = (yield from _paced(part, copied_ticks(owners))), earlier[0]
+    final = yield from within(_shown_steps(owners, shown), 1.0, 1.0)
     yield 1.0
-    return shown(owners)
+    return final
+
+
+def _shown_steps(owners: NDArray[Any], shown: Callable[[NDArray[Any], slice], NDArray[Any] | int]) -> Fractions:
+    return (yield from made_steps(owners.shape, owners.dtype, lambda part: shown(owners[part], part)))
 
 
 def slabs(count: int, pixels: int) -> list[tuple[int, int]]:

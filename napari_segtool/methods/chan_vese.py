@@ -116,12 +116,13 @@ def evolved_steps(values: NDArray[Any], start: NDArray[Any] | None, params: Chan
             begin[unknown] = 0
     yield from _told(0.0, force.begin_ticks(begin))
 
-    def shown(owners: NDArray[Any]) -> NDArray[Any]:
+    def shown(owners: NDArray[Any], part: slice) -> NDArray[Any] | int:
         if start is not None:
-            return owners.copy()
+            return owners
         if not force.parted():
-            return np.zeros_like(owners)
-        return _without(owners if force.bright(1) == (params.objects == "bright") else owners ^ np.uint8(1), unknown)
+            return 0
+        inside = owners if force.bright(1) == (params.objects == "bright") else owners ^ np.uint8(1)
+        return inside if unknown is None else inside * ~unknown[part]
 
     return (yield from evolve_steps(begin, unknown, force, iterations=params.iterations, smoothing=params.smoothing, shown=shown))
 

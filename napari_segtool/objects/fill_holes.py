@@ -14,7 +14,7 @@ from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._label_boxes import boxes_steps, volume_of
+from napari_segtool.methods._label_boxes import boxes_steps
 from napari_segtool.objects._pieces import pieces_steps, slabs
 from napari_segtool.objects._walk import pixels_of, refine_steps
 from napari_segtool.preprocess._portions import portion
@@ -73,8 +73,7 @@ def fill_holes(stack: Stack, params: FillHolesParams, given: Given) -> Steps[Pla
 def _filled_steps(labels: NDArray[Any], largest: float) -> Fractions:
     boxes = yield from portion(boxes_steps(labels), 0.0, 0.1)
     result = yield from portion(made_steps(labels.shape, labels.dtype, lambda part: labels[part]), 0.1, 0.1)
-    inner_first = sorted(boxes.items(), key=lambda item: volume_of(item[1]))
-    for done, (label, box) in enumerate(inner_first):
+    for done, (label, box) in enumerate(boxes.items(boxes.smallest_first())):
         hole = yield from portion(_hole_steps(labels[box], label, largest), 0.1 + 0.9 * done / len(boxes), 0.1 + 0.9 * (done + 1) / len(boxes))
         inside = result[box]
         for part, _ in slabs(hole.shape):

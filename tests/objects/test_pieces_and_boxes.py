@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import generate_binary_structure, label
+from scipy.ndimage import find_objects, generate_binary_structure, label
 
+from napari_segtool.methods import _label_boxes
 from napari_segtool.methods._label_boxes import boxes_steps
 from napari_segtool.objects import _pieces
 from napari_segtool.objects._pieces import pieces_steps
@@ -38,16 +39,33 @@ def test_pieces_of_one_label_can_be_taken_for_one():
     assert found.label_of.tolist() == [0, 5, 9]
 
 
-@pytest.mark.parametrize("slab", [1 << 22, 8])
-def test_boxes_of_large_and_small_labels(monkeypatch, slab):
-    monkeypatch.setattr(_pieces, "SLAB_VOXELS", slab)
+@pytest.mark.parametrize("slab", [1 << 20, 8])
+@pytest.mark.parametrize("counted", [4, 10_000])
+def test_boxes_of_large_and_small_labels(monkeypatch, slab, counted):
+    monkeypatch.setattr(_label_boxes, "_SLAB_PIXELS", slab)
+    monkeypatch.setattr(_label_boxes, "_COUNTED", counted)
     labels = np.zeros((5, 8), np.uint32)
     labels[1:4, 2], labels[0, 7], labels[2:, 5:7] = 3, 4_000_000_000, 70_000
-    assert result_of(boxes_steps(labels)) == {
+    assert dict(result_of(boxes_steps(labels)).items()) == {
         3: (slice(1, 4), slice(2, 3)),
         70_000: (slice(2, 5), slice(5, 7)),
         4_000_000_000: (slice(0, 1), slice(7, 8)),
     }
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (12, 14, 16)])
+def test_boxes_of_many_labels_are_those_of_scipy(monkeypatch, shape):
+    monkeypatch.setattr(_label_boxes, "_SLAB_PIXELS", 300)
+    labels = result_of(pieces_steps(patches(shape, 3, seed=4, sigma=0.7), corners=False)).numbers * np.uint32(3)
+    found = result_of(boxes_steps(labels))
+    expected = {label: box for label, box in enumerate(find_objects(labels), start=1) if box is not None}
+    assert dict(found.items()) == expected
+    sizes = [np.prod([side.stop - side.start for side in box]) for _, box in found.items(found.smallest_first())]
+    assert sizes == sorted(sizes)
+
+
+def test_labels_of_nothing_have_no_boxes():
+    assert not len(result_of(boxes_steps(np.zeros((3, 4), np.uint16))))
 
 
 @pytest.mark.parametrize("shape", [(40, 50), (12, 14, 16)])
