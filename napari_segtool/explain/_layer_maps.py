@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_segtool.core.progress import Progress, Steps
-from napari_segtool.explain._layers import find_layer, output_of
+from napari_segtool.explain._layers import find_layer, maps_of, output_of
 from napari_segtool.explain._question import Question
 
 
@@ -53,28 +54,39 @@ def layer_maps_steps(question: Question, layer: str, *, slopes: bool = False) ->
         If the network has no such layer.
     """
     module, scale = find_layer(question.model.forward, layer)
+    features: Tensor | None = None
+    near = question.asked.box is not None  # then few tiles decide the slopes, and the features of the others need no more than the way to the layer
+    before = len(question.tiles(whole=True)) if near else 0
+    total = before + 2 * len(question.tiles(whole=not near))
+    if near:
+        for number, part in enumerate(question.parts(whole=True), start=1):
+            maps = maps_of(module, partial(question.logits, part.pixels))  # (1, F, [z,] y, x)
+            features = question.grid(maps, scale) if features is None else features
+            question.paste(features, part.tile, maps, scale)
+            yield Progress(number, total, "features")
     while True:
-        features: Tensor | None = None
+        sums: Tensor | None = None
         places: Tensor | None = None
-        tiles = question.tiles(whole=True)
         with output_of(module) as caught:
-            for number, part in enumerate(question.parts(whole=True)):
+            for number, part in enumerate(question.parts(whole=not near)):
                 logits = question.logits(part.pixels)
-                maps = caught()  # (1, F, [z,] y, x)
-                yield Progress(2 * number + 1, 2 * len(tiles), "features")
-                if features is None:
-                    features, sums = question.grid(maps, scale), torch.zeros(maps.shape[1], device=maps.device)
-                    places = torch.zeros_like(features) if slopes else None
-                question.paste(features, part.tile, maps.detach(), scale)
+                maps = caught()
+                yield Progress(before + 2 * number + 1, total, "features")
+                features = question.grid(maps, scale) if features is None else features
+                sums = torch.zeros(maps.shape[1], device=maps.device) if sums is None else sums
+                places = torch.zeros_like(features) if slopes and places is None else places
+                if not near:
+                    question.paste(features, part.tile, maps.detach(), scale)
                 if part.mask(logits).any():
                     slope = question.gradient(part.score(logits), maps).float()
                     sums += slope.flatten(2).sum((0, 2))
                     if places is not None:
                         question.add_on_grid(places, part.tile, slope, scale)
-                    yield Progress(2 * number + 2, 2 * len(tiles), "gradient")
+                    yield Progress(before + 2 * number + 2, total, "gradient")
         if not question.ask_everywhere():
             break
     assert features is not None
+    assert sums is not None
     return LayerMaps(features, sums / features[0].numel(), places, scale)
 
 

@@ -100,6 +100,27 @@ def output_of(module: nn.Module) -> Iterator[Callable[[], Tensor]]:
         hook.remove()
 
 
+class _Reached(Exception):  # noqa: N818 (no error: the way out of a network that has given what was wanted)
+    pass
+
+
+def maps_of(module: nn.Module, compute: Callable[[], object]) -> Tensor:
+    """Return what a module gives while ``compute`` runs its network, which is left there; without gradients."""
+    caught: list[Tensor] = []
+
+    def catch(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        caught.append(output)
+        raise _Reached
+
+    hook = module.register_forward_hook(catch)
+    try:
+        with torch.no_grad(), contextlib.suppress(_Reached):
+            compute()
+    finally:
+        hook.remove()
+    return caught[0]
+
+
 def _makes_maps(network: nn.Module, name: str, inside: bool) -> bool:
     module = network.get_submodule(name)
     parent = network.get_submodule(name.rpartition(".")[0])

@@ -136,3 +136,34 @@ def test_any_layer_may_be_looked_at_inside_blocks_too(name, layer):
     with pytest.raises(ParameterError, match="attic") as refused:
         explained(network, noise(40, 36), name, Target(1), layer="attic")
     assert "bottom" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["gradcam", "gradcam++"])
+@pytest.mark.parametrize("spatial", [2, 3])
+def test_of_a_pixel_and_of_the_region_of_this_pixel_the_map_is_that_of_the_untiled_network(name, spatial):
+    # Slopes are taken near the pixel, features over the whole plane: together as from one pass over everything.
+    network, _ = small_unet(spatial=spatial, depth=1, base_channels=8, seed=2)
+    place = (1, 40, 50)[3 - spatial :]
+    pixels = noise(*(3, 64, 72)[3 - spatial :])
+    drawn = explained(network, pixels, name, Target(1, point=place), layer="bottom").data.reshape(64, 72)
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    caught = []
+    hook = network.bottom.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
+    logits = network(torch.from_numpy(pixels)[None, None])
+    hook.remove()
+    (slope,) = torch.autograd.grad(logits[(0, 1, *place)], caught[0])
+    maps, slope = (array.detach()[0].reshape(array.shape[1], -1, 32, 36) for array in (caught[0], slope))
+    features = maps[:, 0]  # of a volume: plane 1 lies in the bottom's first
+    if name == "gradcam":
+        weights = slope.sum((1, 2, 3)) / features[0].numel()
+    else:
+        positive = slope[:, 0].relu()
+        weights = (positive / (2 + positive * features.sum((1, 2), keepdim=True)).clamp_min(1e-3)).sum((1, 2))
+    cam = torch.einsum("f,fyx->yx", weights, features).relu()
+    expected = nn.functional.interpolate(cam[None, None], scale_factor=2, mode="bilinear")[0, 0].numpy()
+    np.testing.assert_allclose(drawn, expected, rtol=1e-3, atol=1e-5 * expected.max())
+    region = explained(network, pixels, name, Target(1, region=Region.of_pixels([place])), layer="bottom").data.reshape(64, 72)
+    np.testing.assert_allclose(region, drawn, rtol=1e-4, atol=1e-6)
+    assert drawn.any()
