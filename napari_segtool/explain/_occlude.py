@@ -29,8 +29,8 @@ _NEAR, _SAMPLE, _MOST = 9, 40, 24
 """How many of the nearest groups of windows are tried by all ways; of the others one of so many, at most so many."""
 _CLOSE = 0.03
 """Root mean square difference, relative to the effects themselves, up to which a shorter way is taken: a correlation of 0.9995."""
-_PARTS = (0.5, 0.75)
-"""Parts of the network's reach that are tried: its attention falls off from the centre."""
+_PARTS = (0.5, 0.75, 1.0)
+"""Parts of the network's reach that are tried: its attention falls off from the centre. A quarter less takes more off than bfloat16 does."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def occlude_steps(question: Question, windows: Windows, fill: Fill, *, exact: bo
     ways = [_Way(full, (max(question.shape),) * len(halo) if mixing else halo)]
     if not exact and not mixing:
         quick = question.model.forward
-        shorter = [_Way(quick, tuple(math.ceil(part * n) for n in halo)) for part in _PARTS]
-        ways = [*shorter, *([_Way(quick, halo)] if quick is not full else []), *ways]
+        formats = [quick, full] if quick is not full else [full]
+        ways = [_Way(forward, tuple(math.ceil(part * n) for n in halo)) for part in _PARTS for forward in formats]
     starts = windows.starts(question.shape)
     while True:
         effects = np.zeros([len(along) for along in starts])
