@@ -15,7 +15,7 @@ Effects = tuple[tuple[str, float], ...]
 Modality = Literal["general", "em", "ultrasound", "light"]
 
 GENERAL: Effects = (("contrast", 1.0), ("brightness", 1.0), ("gamma", 1.0), ("blur", 1.0), ("noise", 1.0))
-"""Strength 1 of each is what scored best on EM and ultrasound together, see ``docs/benchmarks.md``."""
+"""The default: what the scores in ``docs/benchmarks.md`` were measured with."""
 
 PRESETS: dict[str, Effects] = {
     "general": GENERAL,
