@@ -63,7 +63,8 @@ def task_data(task: str) -> tuple[Stack, Labels | Paint, np.ndarray, np.ndarray]
 
 
 def probabilities(model: Path, images: np.ndarray, mirror: bool, turn: bool) -> np.ndarray:
-    """Class probabilities ``(K, P, Y, X)`` of whole padded planes, averaged over the eight mirrored and turned copies where ``mirror`` says so.
+    """Class probabilities ``(K, P, Y, X)`` of whole padded planes, averaged over the eight mirrored and turned copies where ``mirror`` says so, with the
+    bias of the classes that the training found: a half is the tool's own threshold.
 
     Left and right only, unless ``turn`` says that objects lie any way round.
     """
@@ -88,7 +89,9 @@ def probabilities(model: Path, images: np.ndarray, mirror: bool, turn: bool) -> 
             p = p.flip(3) if flip else p
             total = total + torch.rot90(p, -k, (2, 3))
         planes.append((total / len(turns))[0].numpy())
-    return np.stack(planes, 1)
+    chances = np.stack(planes, 1)
+    raised = chances * np.exp(np.asarray(bundle.card.get("class_bias") or [0.0] * len(chances)))[:, None, None, None]
+    return raised / raised.sum(0)
 
 
 def score(task: str, chances: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from napari_segtool.training._plan import Plan
 from napari_segtool.training._preview import Previews
 from napari_segtool.training._run import Run
 from napari_segtool.training._schedule import Budget
-from napari_segtool.training._scoring import NOTHING, Validation, plan_windows, predict_plane, validate
+from napari_segtool.training._scoring import MOST_WINDOWS, NOTHING, Validation, plan_windows, predict_plane, validate
 from napari_segtool.training._standing import Standing
 from napari_segtool.training._threshold import Decision
 from napari_segtool.training._trainer import Trainer, fixed_normalisation, network_params
@@ -126,8 +126,9 @@ class Sitting:
         """Windows of held-out pixels, or of some that are learned from."""
         key = held, self.core_px
         if key not in self._windows:
-            most = {} if held else {"most": _LEARNED_WINDOWS}
-            self._windows[key] = plan_windows(self.fields, self.plan.spatial, self.core_px, self.trainer.multiple, held=held, **most)
+            fields = self.fields if held else _spread([field for field in self.fields if field.learn.size], 2 * _LEARNED_WINDOWS)
+            most = MOST_WINDOWS if held else _LEARNED_WINDOWS
+            self._windows[key] = plan_windows(fields, self.plan.spatial, self.core_px, self.trainer.multiple, held=held, most=most)
         return self._windows[key]
 
     def validate(self) -> Iterator[None]:
@@ -313,3 +314,8 @@ class Sitting:
         weights = load_network(open_bundle(folder)).state_dict()
         count = self.trainer.start_from(weights)
         self.log.write("message", text=f"{count} of {len(weights)} layers' weights were taken from the model to start from.")
+
+
+def _spread(fields: Sequence[Field], most: int) -> Sequence[Field]:
+    """At most so many of the fields, spread evenly: large data are not read through for a few windows."""
+    return fields if len(fields) <= most else [fields[int(place)] for place in np.linspace(0, len(fields) - 1, most)]

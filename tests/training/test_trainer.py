@@ -168,3 +168,28 @@ def test_the_initialisation_is_the_plans_and_repeats_with_the_seed(tmp_path: Pat
 def test_number_formats_that_a_cpu_lacks_become_float32() -> None:
     cpu = torch.device("cpu")
     assert [choose_format(wanted, cpu) for wanted in ("float32", "float16", "bfloat16")] == ["float32", "float32", "bfloat16"]
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw"])
+def test_where_nothing_may_wait_the_optimiser_itself_leaves_out_steps_that_are_not_finite(tmp_path: Path, optimiser: Any) -> None:
+    trainer = make_trainer(tmp_path, optimiser=optimiser)
+    before = weights_of(trainer)
+    trainer._loss(make_batch(2)).backward()
+    trainer.device = torch.device("cuda")  # as it is told there; the fused optimisers of the CPU follow the same sign
+    trainer._update(torch.tensor(False))
+    assert torch.equal(weights_of(trainer), before)
+    trainer._update(torch.tensor(True))
+    assert not torch.equal(weights_of(trainer), before)
+
+
+def test_a_scaled_loss_makes_the_same_step_and_one_too_large_makes_none(tmp_path: Path) -> None:
+    plain, scaled, wild = (make_trainer(tmp_path / name, gradient_limit=1.0) for name in ("plain", "scaled", "wild"))
+    scaled.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12)
+    wild.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    before = weights_of(wild)
+    losses = [trainer.learn(make_batch(2), 0.1) for trainer in (plain, scaled)]
+    wild.learn(replace(make_batch(2), images=1000 * make_batch(2).images), 0.1)
+    assert losses[0] == pytest.approx(losses[1])
+    assert torch.allclose(weights_of(plain), weights_of(scaled), atol=1e-6)
+    assert torch.equal(weights_of(wild), before)
+    assert wild.scaler.get_scale() == 2.0**126
