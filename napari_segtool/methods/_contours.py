@@ -20,6 +20,8 @@ from napari_segtool.core.stack import Stack
 from napari_segtool.methods._grey import Grey
 from napari_segtool.preprocess._volumes import depth_axis
 
+_ALL = slice(None)
+
 Contour = Callable[[NDArray[Any], "NDArray[Any] | None"], Fractions]
 """Work on grey values ``(Y, X)`` or ``(depth, Y, X)`` and the labels to start from, where there are any; returns labels."""
 
@@ -144,21 +146,28 @@ def _volumes_steps(stack: Stack, grey: Grey, given: Given, contour: Contour) -> 
     return labels
 
 
-def inset_box(shape: tuple[int, ...], frame: float = 0.0) -> NDArray[np.uint8]:
-    """Return a mask of everything but a frame, whose width is that part of each axis, and at least a pixel; axes of one or two pixels have none."""
-    inside = np.ones(shape, np.uint8)
-    for axis, count in enumerate(shape):
+def inset_box(shape: tuple[int, ...], frame: float = 0.0, rows: slice = _ALL) -> NDArray[np.uint8]:
+    """Return a mask of everything but a frame, whose width is that part of each axis, and at least a pixel; axes of one or two pixels have none.
+
+    Only some rows (slices) of it, where they are asked for.
+    """
+    along = []
+    for count in shape:
         width = max(1, math.floor(count * frame)) if count > 2 else 0
-        if width:
-            edge = np.moveaxis(inside, axis, 0)
-            edge[:width] = edge[-width:] = 0
-    return inside
+        within = np.ones(count, np.uint8)
+        within[:width] = within[count - width :] = 0
+        along.append(within)
+    return np.asarray(_over(along, rows, np.multiply))
 
 
-def checkerboard(shape: tuple[int, ...], square_px: int = 5) -> NDArray[np.uint8]:
-    """Return a mask like a checkerboard: small regions everywhere, so that no object is missed."""
-    inside = np.zeros(shape, np.uint8)
-    for axis, count in enumerate(shape):
-        odd = (np.arange(count) // square_px % 2).astype(np.uint8)
-        inside ^= odd.reshape([-1 if i == axis else 1 for i in range(len(shape))])
-    return inside
+def checkerboard(shape: tuple[int, ...], square_px: int = 5, rows: slice = _ALL) -> NDArray[np.uint8]:
+    """Return a mask like a checkerboard: small regions everywhere, so that no object is missed. Only some rows of it, where they are asked for."""
+    return np.asarray(_over([(np.arange(count) // square_px % 2).astype(np.uint8) for count in shape], rows, np.bitwise_xor))
+
+
+def _over(along: list[NDArray[np.uint8]], rows: slice, join: Any) -> NDArray[np.uint8]:
+    """Join what is known along each axis into an array over all of them."""
+    made = along[0][rows]
+    for line in along[1:]:
+        made = join(made[..., None], line)
+    return made

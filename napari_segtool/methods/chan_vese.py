@@ -111,9 +111,13 @@ def evolved_steps(values: NDArray[Any], start: NDArray[Any] | None, params: Chan
         return np.zeros(values.shape, np.uint8) if start is None else _without(start, unknown)
     begin = start
     if begin is None:
-        begin = checkerboard(values.shape) if params.start == "checkerboard" else inset_box(values.shape, _FRAME)
-        if unknown is not None:
-            begin[unknown] = 0
+        shape, squares = values.shape, params.start == "checkerboard"
+
+        def at_first(rows: slice) -> NDArray[np.uint8]:
+            inside = checkerboard(shape, rows=rows) if squares else inset_box(shape, _FRAME, rows)
+            return inside if unknown is None else inside * ~unknown[rows]
+
+        begin = yield from within(made_steps(shape, np.uint8, at_first), 0.0, 0.0)
     yield from _told(0.0, force.begin_ticks(begin))
 
     def shown(owners: NDArray[Any], part: slice) -> NDArray[Any] | int:

@@ -13,6 +13,7 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import Fractions, PlaceRule
 from napari_segtool.core.progress import Sketch, Steps
 from napari_segtool.core.registry import METHODS
+from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._components import within
 from napari_segtool.methods._contours import contour_steps, inset_box, unknown_steps
@@ -95,7 +96,9 @@ def geodesic_contour(stack: Stack, params: GeodesicContourParams, given: Given) 
         unknown = yield from within(unknown_steps(values), told, told)
         growth = {"grow": 1, "shrink": -1, "none": 0, "auto": -1 if start is None else 1}[params.balloon]
         force = EdgeForce(ease, growth, _STOPS)
-        begin = inset_box(values.shape) if start is None else start
+        begin = start
+        if begin is None:
+            begin = yield from within(made_steps(values.shape, np.uint8, lambda rows: inset_box(values.shape, rows=rows)), told, told)
         work = evolve_steps(begin, unknown, force, iterations=params.iterations, smoothing=params.smoothing)
         return (yield from work) if values.ndim == 2 else (yield from _portion(work, 0.1, 1.0))
 

@@ -157,6 +157,7 @@ def _grow_steps(volume: _Volume, labels: NDArray[Any], seeds: list[Seed], reach:
     label_of = np.array([0, *(seed.label for seed in seeds)], labels.dtype)
     for z, owned in owners.items():
         volume.slice_of(labels, z)[...] = label_of[owned]
+        yield 1.0
     yield 1.0
 
 
