@@ -30,7 +30,7 @@ class CamParams(Params):
     params=CamParams,
     family="activations",
     reference="Zhou et al. 2016, doi:10.1109/CVPR.2016.319",
-    traits={"same-everywhere"},
+    traits={"own-precision"},
 )
 def explain_by_cam(question: Question, params: CamParams) -> Steps[NDArray[np.float32]]:
     """Add up the last feature maps, each with the weight that the last layer gives it for the class.
