@@ -187,7 +187,7 @@ def explain(model: ModelBundle | str | Path, image: Image, explainer: str, targe
     explainer
         Name from ``segtool list explainers``.
     target
-        Class value, or a `Target` with a pixel or a plane.
+        Class value, or a `Target` with a pixel, a region, an object or a plane, and another class it is compared with.
 
     Returns
     -------
