@@ -98,18 +98,22 @@ def potential_steps(levels: list[Level], source: Array) -> Generator[float, None
     """
     finest = levels[0]
     coarsest = _dense(levels[-1]) if finest.free.size else np.zeros((0, 0))
+    yield 0.0
     x = np.zeros_like(source)
     residual = source * finest.free
     start = float(np.sqrt(_dot(residual, residual)))
+    yield 0.0
     if start == 0:
         yield 1.0
         return x
     z = yield from _cycle_steps(levels, 0, residual, coarsest)
+    yield 0.0
     direction, energy = z.copy(), _dot(residual, z)
     part = 0.0
     for _ in range(_MOST_ROUNDS):
         applied = finest.applied(direction)
         applied *= finest.free
+        yield part
         bent = _dot(direction, applied)
         if bent <= 0:
             break
@@ -138,6 +142,7 @@ def _cycle_steps(levels: list[Level], at: int, residual: Array, coarsest: NDArra
     x = scale * residual
     for _ in range(_SMOOTHINGS - 1):
         x += scale * (residual - level.applied(x))
+        yield 0.0
     left = (residual - level.applied(x)) * level.free
     yield 0.0
     coarse = left
@@ -151,6 +156,7 @@ def _cycle_steps(levels: list[Level], at: int, residual: Array, coarsest: NDArra
     yield 0.0
     for _ in range(_SMOOTHINGS):
         x += scale * (residual - level.applied(x))
+        yield 0.0
     return x
 
 

@@ -134,11 +134,14 @@ def walked_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], paint: NDA
         for done, value in enumerate(classes[:-1]):  # the potentials of all classes add up to 1
             source = _source(weights, (paint == value).astype(np.float32))
             low, high = 0.1 + 0.9 * done / (classes.size - 1), 0.1 + 0.9 * (done + 1) / (classes.size - 1)
+            yield low
             potential = yield from within(potential_steps(levels, source), low, high)
             rest -= potential
+            yield high
             nearer = (potential > best) & reached[parts]
             np.copyto(best, potential, where=nearer)
             labels[nearer] = value
+        yield 1.0
         labels[(rest > best) & reached[parts]] = classes[-1]
     labels[paint > 0] = paint[paint > 0]
     yield 1.0
