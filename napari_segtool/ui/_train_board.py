@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.progress import Progress
 from napari_segtool.ui._fold import Fold
 from napari_segtool.ui._session import Session
@@ -36,6 +37,7 @@ class TrainBoard(QWidget):
         self._desk = session.shared(TrainingDesk)
         self._chosen: tuple[Path, ...] = ()
         self._histories: dict[Path, History] = {}
+        self._differing: Mapping[str, Sequence[Any]] = {}
         self._unfolded: bool | None = None
         self.preview = QCheckBox("Preview on the visible slice")
         self.preview.setToolTip("While it learns, show what it says of the slice you look at, in a layer of its own.")
@@ -53,7 +55,12 @@ class TrainBoard(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
-        for widget in (self.preview, self.curves, self.run_fold):
+        top = QHBoxLayout()
+        top.addWidget(self.preview)
+        top.addStretch(1)
+        top.addWidget(self.curves.switches)
+        layout.addLayout(top)
+        for widget in (self.curves, self.run_fold):
             layout.addWidget(widget)
         self.runs.chosen.connect(self._runs_chosen)
         self._desk.advanced.connect(self.refresh)
@@ -73,11 +80,12 @@ class TrainBoard(QWidget):
         self.preview.setChecked(bool(kept.get("preview", True)))
         self._desk.set_previewing(self.preview.isChecked())
         self._unfolded = kept.get("runs_unfolded")
+        self.curves.restore(kept.get("curves", ()))
         self.run_fold.unfold(self._unfolded is not False)
 
     def record(self) -> dict[str, Any]:
         """Return what is to be remembered, JSON-ready."""
-        return {"preview": self.preview.isChecked(), **({} if self._unfolded is None else {"runs_unfolded": self._unfolded})}
+        return {"preview": self.preview.isChecked(), "curves": self.curves.shown(), **({} if self._unfolded is None else {"runs_unfolded": self._unfolded})}
 
     def set_height(self, height_px: int) -> None:
         """Leave the settings room on a low screen: the curves become lower and wait for something to draw, the runs are folded."""
@@ -112,7 +120,7 @@ class TrainBoard(QWidget):
     def _show_curves(self, _: object = None) -> None:
         if self._chosen:
             histories = [(self.title_of(folder), self._history_of(folder)) for folder in self._chosen]
-            self.curves.show_runs([(title, history) for title, history in histories if history is not None])
+            self.curves.show_runs([(title, history) for title, history in histories if history is not None], self._differing)
         else:
             self.curves.show_runs([(self.title_of(self._desk.folder), self._desk.history)])
 
@@ -120,13 +128,22 @@ class TrainBoard(QWidget):
         return self._desk.history if folder == self._desk.folder else self._histories.get(folder)
 
     def _runs_chosen(self, folders: tuple[Path, ...]) -> None:
-        self._chosen = folders
+        self._chosen, self._differing = folders, {}
         for folder in folders:
             if self._history_of(folder) is None:
                 job = self._session.start(partial(_named_history, folder), "curves")
                 job.returned.connect(self._history_read)
                 job.start()
+        if len(folders) > 1:
+            job = self._session.start(partial(_differing_steps, folders), "comparing settings")
+            job.returned.connect(self._differences_found)
+            job.start()
         self._show_curves()
+
+    def _differences_found(self, found: tuple[tuple[Path, ...], Mapping[str, Sequence[Any]]]) -> None:
+        if found[0] == self._chosen:
+            self._differing = found[1]
+            self._show_curves()
 
     def _history_read(self, read: tuple[Path, History]) -> None:
         self._histories[read[0]] = read[1]
@@ -145,3 +162,14 @@ class TrainBoard(QWidget):
 def _named_history(folder: Path) -> Generator[Progress, None, tuple[Path, History]]:
     history = yield from history_steps(folder)
     return folder, history
+
+
+def _differing_steps(folders: tuple[Path, ...]) -> Generator[Progress, None, tuple[tuple[Path, ...], Mapping[str, Sequence[Any]]]]:
+    from napari_segtool import api
+
+    try:
+        differing = api.runs_history(folders).differing
+    except SegtoolError:  # one of them was deleted meanwhile: the list says so
+        differing = {}
+    return folders, differing
+    yield

@@ -1,26 +1,30 @@
-"""The curves of a training: losses on the left axis, Dice on the right, a mark at the best step."""
+"""The curves of a training, or of several to compare: losses, scores, where each was best, and how it stands in a sentence."""
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_segtool.ui._train_history import History
+from napari_segtool.ui._train_standing import standing_text
+
+if TYPE_CHECKING:
+    from napari_segtool.ui._train_plot import Plot
 
 HEIGHT_PX, LOW_PX = 170, 130
-LOSS, CHECK, DICE = "#999999", "#E69F00", "#56B4E9"
-_PLACEHOLDER = "The curves appear here while it learns: the loss should fall, the Dice should rise."
+MOST_RUNS = 6
+LINES, MOST_LINES = 3, 3
+"""Lines of text that are reserved, and runs that are named where there is little room."""
+_PLACEHOLDER = "The curves appear here while it learns: the loss should fall, Dice and IoU should rise."
 
 
 class Curves(QWidget):
-    """Plot of one run, or of two to compare: the second is dashed. Its place is reserved before there is anything to draw.
+    """Plot of one run, or of several to compare. Its place is reserved before there is anything to draw.
 
     pyqtgraph is loaded at the first curve.
 
@@ -33,14 +37,31 @@ class Curves(QWidget):
     def __init__(self, theme: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._plot: _Plot | None = None
+        self._plot: Plot | None = None
         self._compact = False
+        self._runs: list[tuple[str, History]] = []
+        self._differing: Mapping[str, Sequence[Any]] = {}
+        self.losses = _switch("Loss", "Show how wrong it is, on what it learns from and on what is held out; it should fall.")
+        self.scores = _switch(
+            "Score", "Show Dice and IoU of held-out pixels; 1 is perfect. Thin: of what it learns from; where only that rises, it learns by heart."
+        )
+        for switch in (self.losses, self.scores):
+            switch.clicked.connect(self._switched)
+        self.switches = QWidget()
+        """Stands where the board puts it; hidden while there is nothing to draw."""
+        row = QHBoxLayout(self.switches)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for switch in (self.losses, self.scores):
+            row.addWidget(switch)
+        self.switches.hide()
         self.legend = QLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setWordWrap(True)
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.legend.setFixedHeight(2 * self.legend.fontMetrics().height() + 8)
         self.legend.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._line_px = self.legend.fontMetrics().lineSpacing()
+        self._set_lines(LINES)
         self._stack = QStackedWidget()
         self._stack.setFixedHeight(HEIGHT_PX)
         empty = QLabel(_PLACEHOLDER)
@@ -53,7 +74,7 @@ class Curves(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.legend)
         layout.addWidget(self._stack)
-        self.setToolTip("Loss: how wrong it is, on what it learns from and on what is held out. Dice: how well held-out pixels are told apart; 1 is perfect.")
+        self._stack.setToolTip("Dotted: where it was best. Dice and IoU say how well held-out pixels are told apart; 1 is perfect.")
 
     @property
     def drawn(self) -> int:
@@ -67,39 +88,14 @@ class Curves(QWidget):
             self._stack.setFixedHeight(LOW_PX if on else HEIGHT_PX)
             self._reserve()
 
-    def _reserve(self) -> None:
-        self.setVisible(not self._compact or self._stack.currentIndex() == 1)
+    def show_runs(self, runs: Sequence[tuple[str, History]], differing: Mapping[str, Sequence[Any]] | None = None) -> None:
+        """Draw these runs, by title; at most six. With none, the place is kept empty.
 
-    def show_runs(self, runs: Sequence[tuple[str, History]]) -> None:
-        """Draw these runs, by title; at most two. With none, the place is kept empty."""
-        runs = [(title, history) for title, history in runs if history.steps or history.checked][:2]
-        if not runs:
-            self._stack.setCurrentIndex(0)
-            self.legend.setText("")
-            self._reserve()
-            return
-        if self._plot is None:
-            self._plot = _Plot(self._theme)
-            self._stack.addWidget(self._plot.widget)
-        self._stack.setCurrentIndex(1)
-        self._plot.draw([history for _, history in runs])
-        self.legend.setText(f"{_colours()}<br>{html.escape(self._explain(runs))}")
-        self._reserve()
-
-    def _explain(self, runs: Sequence[tuple[str, History]]) -> str:
-        if len(runs) > 1:
-            first, second = (self._fitting(title, 0.5, "dashed: ") for title, _ in runs)
-            return f"solid: {first} · dashed: {second}"
-        title, history = runs[0]
-        if math.isnan(history.best_dice):
-            return self._fitting(title, 1.0, "")
-        return f"best: Dice {history.best_dice:.3f} at step {history.best_step} (dotted line)"
-
-    def _fitting(self, title: str, share: float, caption: str) -> str:
-        """As much of the end of a title, where its time stands, as fits into a part of the line."""
-        metrics = self.legend.fontMetrics()
-        room = share * max(self.width(), 240) - metrics.horizontalAdvance(f"{caption} · ")
-        return metrics.elidedText(title, Qt.TextElideMode.ElideLeft, int(room))
+        ``differing`` are the settings in which they differ, with the value of each run.
+        """
+        self._runs = [(title, history) for title, history in runs if history.steps or history.checked][:MOST_RUNS]
+        self._differing = differing or {}
+        self._draw()
 
     def set_theme(self, theme: str) -> None:
         """Draw in the colours of another theme of napari."""
@@ -107,86 +103,101 @@ class Curves(QWidget):
         if self._plot is not None:
             self._plot.set_theme(theme)
 
+    def shown(self) -> list[str]:
+        """Return what is shown, to be remembered: "loss", "score"."""
+        return [name for name, switch in (("loss", self.losses), ("score", self.scores)) if switch.isChecked()]
 
-class _Plot:
-    """The pyqtgraph side of it."""
+    def restore(self, shown: Sequence[str]) -> None:
+        """Show what was remembered."""
+        for name, switch in (("loss", self.losses), ("score", self.scores)):
+            switch.setChecked(name in shown or not shown)
 
-    def __init__(self, theme: str) -> None:
-        import pyqtgraph
+    def _switched(self, _: bool) -> None:
+        if not self.losses.isChecked() and not self.scores.isChecked():
+            other = self.scores if self.sender() is self.losses else self.losses
+            other.setChecked(True)
+        self._draw()
 
-        self._graph = pyqtgraph
-        self.widget = pyqtgraph.PlotWidget()
-        self.widget.setMenuEnabled(False)
-        self.widget.setMouseEnabled(x=False, y=False)
-        self.widget.hideButtons()
-        self.widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._left = self.widget.getPlotItem()
-        self._left.layout.setContentsMargins(0, 8, 0, 0)  # the uppermost numbers stick out
-        self._left.showAxis("right")
-        self._right = pyqtgraph.ViewBox(enableMenu=False)
-        self._right.setMouseEnabled(False, False)
-        self._left.scene().addItem(self._right)
-        self._left.getAxis("right").linkToView(self._right)
-        self._right.setXLink(self._left)
-        self._right.setYRange(0, 1, padding=0.02)
-        self._left.vb.sigResized.connect(self._fit)
-        self._left.getAxis("bottom").setLabel("step")
-        self._left.getAxis("left").setLabel("loss")
-        self._left.getAxis("right").setLabel("Dice")
-        for side, width in (("left", 44), ("right", 38)):
-            self._left.getAxis(side).setWidth(width)
-            self._left.getAxis(side).enableAutoSIPrefix(False)
-        self._left.getAxis("bottom").enableAutoSIPrefix(False)
-        self._curves = [self._curve_set(dashed) for dashed in (False, True)]
-        self._best = [pyqtgraph.InfiniteLine(angle=90) for _ in range(2)]
-        for number, mark in enumerate(self._best):
-            style = Qt.PenStyle.DotLine if number == 0 else Qt.PenStyle.DashDotLine
-            mark.setPen(pyqtgraph.mkPen(DICE, width=1.5, style=style))
-            self._left.addItem(mark, ignoreBounds=True)
-        self.points = 0
-        self.set_theme(theme)
+    def _draw(self) -> None:
+        if not self._runs:
+            self._stack.setCurrentIndex(0)
+            self.legend.setText("")
+            self._set_lines(LINES)
+            self._reserve()
+            return
+        if self._plot is None:
+            from napari_segtool.ui._train_plot import Plot
 
-    def draw(self, histories: Sequence[History]) -> None:
-        for number, (loss, check, dice) in enumerate(self._curves):
-            history = histories[number] if number < len(histories) else History()
-            loss.setData(history.steps, history.losses)
-            check.setData(history.checked, history.check_losses)
-            dice.setData(history.checked, history.dices)
-            self._best[number].setVisible(not math.isnan(history.best_dice))
-            self._best[number].setValue(history.best_step)
-        losses = np.array([value for history in histories for value in [*history.losses, *history.check_losses]])
-        losses = losses[np.isfinite(losses)]
-        if losses.size:
-            self._left.setYRange(0, max(1e-6, float(np.quantile(losses, 0.98)) * 1.1), padding=0)
-        last = max(max([*history.steps[-1:], *history.checked[-1:], 1]) for history in histories)
-        self._left.setXRange(0, last, padding=0.02)
-        self.points = len(histories[0].steps)
-        self._fit()
+            self._plot = Plot(self._theme)
+            self._stack.addWidget(self._plot.widget)
+        self._stack.setCurrentIndex(1)
+        self._plot.draw([history for _, history in self._runs], losses=self.losses.isChecked(), scores=self.scores.isChecked())
+        lines = self._single() if len(self._runs) == 1 else self._table()
+        self.legend.setText("<br>".join(lines))
+        self._set_lines(max(LINES, len(lines)))
+        self._reserve()
 
-    def set_theme(self, theme: str) -> None:
-        colours = get_theme(theme)
-        text = colours.text.as_hex()
-        self.widget.setBackground(colours.background.as_hex())
-        for side in ("left", "right", "bottom"):
-            axis = self._left.getAxis(side)
-            axis.setPen(text)
-            axis.setTextPen(text)
-        self._left.getAxis("right").setTextPen(DICE)
+    def _set_lines(self, count: int) -> None:
+        self.legend.setFixedHeight(count * self._line_px + 4)
 
-    def _curve_set(self, dashed: bool) -> tuple[Any, Any, Any]:
-        style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
-        pens = [self._graph.mkPen(colour, width=width, style=style) for colour, width in ((LOSS, 1), (CHECK, 2), (DICE, 2))]
-        loss = self._left.plot(pen=pens[0], connect="finite")
-        check = self._left.plot(pen=pens[1], symbol="o", symbolSize=4, symbolBrush=CHECK, symbolPen=None, connect="finite")
-        dice = self._graph.PlotDataItem(pen=pens[2], symbol="o", symbolSize=4, symbolBrush=DICE, symbolPen=None, connect="finite")
-        self._right.addItem(dice)
-        return loss, check, dice
+    def _reserve(self) -> None:
+        drawn = self._stack.currentIndex() == 1
+        self.setVisible(not self._compact or drawn)
+        self.switches.setVisible(drawn)
 
-    def _fit(self) -> None:
-        self._right.setGeometry(self._left.vb.sceneBoundingRect())
-        self._right.linkedViewChanged(self._left.vb, self._right.XAxis)
+    def _single(self) -> list[str]:
+        text = standing_text(self._runs[0][1])
+        self.legend.setToolTip(text)
+        return [self._key(), html.escape(text)]
+
+    def _key(self) -> str:
+        from napari_segtool.ui._train_plot import CHECK, DICE, IOU, LOSS
+
+        losses = ((LOSS, "training loss"), (CHECK, "validation loss")) if self.losses.isChecked() else ()
+        scores = ((DICE, "Dice"), (IOU, "IoU")) if self.scores.isChecked() else ()
+        return " &nbsp; ".join(f'<span style="color:{colour}">●</span>&nbsp;{name.replace(" ", "&nbsp;")}' for colour, name in (*losses, *scores))
+
+    def _table(self) -> list[str]:
+        """One line for each run, with its colour, its name and what it reached; then in what they differ."""
+        from napari_segtool.ui._train_plot import run_colour
+
+        most = MOST_LINES if self._compact else MOST_RUNS
+        metrics, lines, full = self.legend.fontMetrics(), [], []
+        for number, (title, history) in enumerate(self._runs):
+            reached = _reached(history)
+            room = max(self.width(), 240) - metrics.horizontalAdvance(f"●   {reached}") - 20
+            name = metrics.elidedText(title, Qt.TextElideMode.ElideLeft, max(60, room))
+            lines.append(f'<span style="color:{run_colour(number)}">●</span>&nbsp;{html.escape(name)}&nbsp; {reached}')
+            full.append(f"{title}: {reached}")
+        if len(lines) > most:
+            lines = [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+        told = self._differences()
+        self.legend.setToolTip("\n".join([*full, told]))
+        return [*lines, html.escape(metrics.elidedText(told, Qt.TextElideMode.ElideRight, max(self.width(), 240) - 8))]
+
+    def _differences(self) -> str:
+        how = "solid: validation loss, dashed: Dice" if self.losses.isChecked() and self.scores.isChecked() else ""
+        how = how or ("thick: validation, thin: training" if self.losses.isChecked() else "solid: Dice, dashed: IoU")
+        told = [f"{name.replace('_', ' ')} {' / '.join(map(_value, values))}" for name, values in self._differing.items()]
+        return f"They differ in {'; '.join(told)} ({how})" if told else f"{how[:1].upper()}{how[1:]}"
 
 
-def _colours() -> str:
-    named = ((LOSS, "training loss"), (CHECK, "validation loss"), (DICE, "Dice"))
-    return " &nbsp; ".join(f'<span style="color:{colour}">●</span> {name}' for colour, name in named)
+def _reached(history: History) -> str:
+    peak = history.peak
+    if peak < 0:
+        return "not scored"
+    iou = history.ious[peak]
+    return f"Dice {history.dices[peak]:.3f}" + ("" if math.isnan(iou) else f" · IoU {iou:.3f}")
+
+
+def _value(value: Any) -> str:
+    return "–" if value is None or value == "" else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _switch(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setCheckable(True)
+    button.setChecked(True)
+    button.setToolTip(tip)
+    button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+    return button

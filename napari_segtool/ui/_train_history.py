@@ -11,6 +11,8 @@ from typing import Any
 
 ENDS = ("done", "stopped", "failed", "cancelled")
 MOST_READ_BYTES = 1 << 20
+_FEWEST_AFTER = 4
+"""After fewer validations nothing is said about improvement: they differ by chance."""
 
 
 class EventTail:
@@ -57,8 +59,10 @@ class History:
     ----------
     steps, losses
         Training loss; NaN where it was not a number.
-    checked, check_losses, dices
-        Step, loss and mean Dice of each validation.
+    checked, check_losses, dices, ious
+        Step, loss, mean Dice and mean IoU of each validation on what is held out.
+    train_dices, train_ious
+        The same scores of a few places that are learned from; NaN where a run did not measure them.
     best_step, best_dice, class_dices
         Step, mean Dice and Dice of each class by name of the weights that are kept; NaN before the first validation. Of
         weights that are equally good the latest are kept.
@@ -71,6 +75,9 @@ class History:
     checked: list[int] = field(default_factory=list)
     check_losses: list[float] = field(default_factory=list)
     dices: list[float] = field(default_factory=list)
+    ious: list[float] = field(default_factory=list)
+    train_dices: list[float] = field(default_factory=list)
+    train_ious: list[float] = field(default_factory=list)
     class_dices: dict[str, float] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     best_step: int = 0
@@ -93,6 +100,18 @@ class History:
                 method(event)
 
     @property
+    def peak(self) -> int:
+        """Number of the validation with the highest Dice, the first of equals; -1 where there is none."""
+        scored = [(dice, -number) for number, dice in enumerate(self.dices) if not math.isnan(dice)]
+        return -max(scored)[1] if scored else -1
+
+    @property
+    def unimproved(self) -> int:
+        """Steps since that validation, up to the last one; 0 where fewer than four have followed."""
+        followed = len(self.checked) - 1 - self.peak
+        return self.checked[-1] - self.checked[self.peak] if self.peak >= 0 and followed >= _FEWEST_AFTER else 0
+
+    @property
     def ended(self) -> bool:
         """True when the training has said that it is over."""
         return self.phase in ENDS
@@ -104,7 +123,8 @@ class History:
         keep = sum(step <= self.step for step in self.steps)
         del self.steps[keep:], self.losses[keep:]
         keep = sum(step <= self.step for step in self.checked)
-        del self.checked[keep:], self.check_losses[keep:], self.dices[keep:]
+        for values in (self.checked, self.check_losses, self.dices, self.ious, self.train_dices, self.train_ious):
+            del values[keep:]
         self.device = str(event.get("device", ""))
         self.plan = _plan_text(event)
 
@@ -122,7 +142,8 @@ class History:
         self._at(event)
         self.checked.append(self.step)
         self.check_losses.append(_number(event.get("loss")))
-        self.dices.append(_number(event.get("dice")))
+        for values, name in ((self.dices, "dice"), (self.ious, "iou"), (self.train_dices, "train_dice"), (self.train_ious, "train_iou")):
+            values.append(_number(event.get(name)))
         if event.get("kept", True):
             self.best_step, self.best_dice = self.step, self.dices[-1]
             self.class_dices = {str(name): _number(dice) for name, dice in (event.get("classes") or {}).items()}

@@ -45,9 +45,7 @@ class Network(Tool):
         self.summary.setTextFormat(Qt.TextFormat.RichText)
         self.summary.setMinimumHeight(2 * self.summary.fontMetrics().lineSpacing() + 4)
         self.seen = QCheckBox("Show in the picture")
-        self.seen.setToolTip(
-            "Draw two squares on the image: orange is what the network sees to decide the pixel in the middle, blue a patch it learns from."
-        )
+        self.seen.setToolTip("Draw two squares on the image: orange is what the network sees to decide the pixel in the middle, blue a patch it learns from.")
         self.seen.clicked.connect(self._show_seen)
         self.view = DrawingView()
         self.table = QTableWidget(0, 5)

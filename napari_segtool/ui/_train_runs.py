@@ -8,10 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QPushButton, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
+from napari_segtool.core.labels import OKABE_ITO
 from napari_segtool.ui._facts import duration_text
+from napari_segtool.ui._swatch import swatch
+from napari_segtool.ui._train_curves import MOST_RUNS
 from napari_segtool.ui._train_folder import RunCard
 
 ROWS_SHOWN = 4
@@ -19,10 +23,10 @@ _MARKS = {"training": "▶", "done": "✓", "stopped": "■", "cancelled": "–"
 
 
 class RunList(QWidget):
-    """Table of runs, newest first, with what can be done with the chosen one. Two can be chosen, to compare."""
+    """Table of runs, newest first, with what can be done with the chosen one. Up to six can be chosen, to compare."""
 
     chosen = Signal(object)
-    """Tuple of the folders the user has chosen, at most two, the first chosen first."""
+    """Tuple of the folders the user has chosen, at most six, the first chosen first."""
     resume_wanted = Signal(object)
     renamed = Signal(object, str)
     delete_wanted = Signal(object)
@@ -34,7 +38,7 @@ class RunList(QWidget):
         self._order: list[Path] = []
         self.table = QTableWidget(0, 3)
         self.table.setHorizontalHeaderLabels(["Run", "Dice", "Time"])
-        self.table.setToolTip("Trainings, newest first. Choose one to see its curves; with Ctrl a second one, to compare. Double-click to rename.")
+        self.table.setToolTip("Trainings, newest first. Choose one to see its curves; with Ctrl or Shift several, to compare. Double-click to rename.")
         self.table.setAccessibleName("Runs")
         self.table.verticalHeader().hide()
         self.table.setShowGrid(False)
@@ -72,8 +76,8 @@ class RunList(QWidget):
 
     @property
     def selected(self) -> tuple[Path, ...]:
-        """Folders chosen, at most two, the first chosen first."""
-        return tuple(self._order[:2])
+        """Folders chosen, at most six, the first chosen first."""
+        return tuple(self._order[:MOST_RUNS])
 
     def card(self, folder: Path) -> RunCard | None:
         """Return the line of a folder."""
@@ -110,7 +114,7 @@ class RunList(QWidget):
 
     def choose(self, folders: Sequence[Path]) -> None:
         """Choose these runs, without saying so."""
-        self._order = list(folders)[:2]
+        self._order = list(folders)[:MOST_RUNS]
         with signals_blocked(self.table):
             self.table.clearSelection()
             model = self.table.selectionModel()
@@ -137,16 +141,26 @@ class RunList(QWidget):
         rows = {index.row() for index in self.table.selectionModel().selectedRows()}
         folders = [self._cards[row].folder for row in sorted(rows) if row < len(self._cards)]
         kept = [folder for folder in self._order if folder in folders]
-        self._order = [*kept, *(folder for folder in folders if folder not in kept)][:2]
+        self._order = [*kept, *(folder for folder in folders if folder not in kept)][:MOST_RUNS]
         self._enable()
         self.chosen.emit(self.selected)
 
     def _enable(self) -> None:
+        self._mark_compared()
         card = self.card(self._order[0]) if len(self._order) == 1 else None
         self.resume.setEnabled(card is not None and card.can_resume)
         self.rename.setEnabled(card is not None)
         self.delete.setEnabled(card is not None and card.state != "training")
         self.predict.setEnabled(card is not None and card.has_model)
+
+    def _mark_compared(self) -> None:
+        """Give each run that is compared the colour of its lines."""
+        with signals_blocked(self.table):
+            for row, card in enumerate(self._cards):
+                item = self.table.item(row, 0)
+                if item is not None:
+                    compared = len(self._order) > 1 and card.folder in self._order
+                    item.setIcon(swatch(OKABE_ITO[self._order.index(card.folder)], 10) if compared else QIcon())
 
     def _edited(self, item: QTableWidgetItem) -> None:
         card = self._cards[item.row()]

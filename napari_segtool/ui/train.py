@@ -20,6 +20,7 @@ from napari_segtool.ui._bridge import add_image_overlay, fits, notes_of
 from napari_segtool.ui._facts import duration_text
 from napari_segtool.ui._form import ParamsForm
 from napari_segtool.ui._frame import order_focus
+from napari_segtool.ui._message import DetailsDialog
 from napari_segtool.ui._panel import Panel
 from napari_segtool.ui._plane_layer import kept_selection
 from napari_segtool.ui._train_adviser import Adviser
@@ -30,6 +31,7 @@ from napari_segtool.ui._train_history import History
 from napari_segtool.ui._train_marks import guess_labels_are, mask_text
 from napari_segtool.ui._train_order import Missing, Order, order_of
 from napari_segtool.ui._train_settings import TrainSettings
+from napari_segtool.ui._train_standing import choices_of, remarks_of, scores_of
 from napari_segtool.ui._train_tool import ToolWindows
 from napari_segtool.ui._train_watch import Ending, Word
 from napari_segtool.ui._train_weight_map import WeightMap, weight_map_steps
@@ -275,8 +277,12 @@ class TrainPanel(Panel):
             self.show_progress(Progress(history.fraction, 1.0, f"step {history.step}"), history.seconds_left)
         text = f"Learning: {history.plan}." if history.plan else ""
         if not math.isnan(history.best_dice):
-            text = f"{text} {_scores(history)}"
-        self.say("\n".join([*history.messages[-2:], text]).strip())
+            text = f"{text} {scores_of(history)}"
+        why = {"Why": self._show_choices} if choices_of(history) else {}
+        self.say("\n".join([*remarks_of(history)[-2:], text]).strip(), why)
+
+    def _show_choices(self) -> None:
+        DetailsDialog("\n\n".join(choices_of(self.desk.history)), self).show()
 
     def _ended(self, ending: Ending) -> None:
         history, folder = self.desk.history, self.desk.folder
@@ -289,9 +295,9 @@ class TrainPanel(Panel):
         if history.phase in ("done", "stopped"):
             head = "Learned" if history.phase == "done" else "Stopped and kept"
             more = {} if history.phase == "done" else resume
-            remarks = [text for text in history.messages if not text.startswith("Going on from step")]
+            remarks = [text for text in remarks_of(history) if not text.startswith("Going on from step")]
             notes = f"\n{remarks[-1]}" if remarks else ""
-            return self.done(f"{head} ({spent}). {_scores(history)}{notes}", {**self.links_to("predict", "explain"), **more})
+            return self.done(f"{head} ({spent}). {scores_of(history)}{notes}", {**self.links_to("predict", "explain"), **more})
         if history.phase == "failed":
             return self.fail(SegtoolError(history.text, hint=history.hint), resume)
         self.rest()
@@ -334,11 +340,3 @@ class TrainPanel(Panel):
         training = state == "working" and self.desk.busy
         self.button.setVisible(not training and self.image is not None)
         self._stop_row.setVisible(training)
-
-
-def _scores(history: History) -> str:
-    if math.isnan(history.best_dice):
-        return "Nothing was held out to score it on."
-    each = {name: dice for name, dice in history.class_dices.items() if not math.isnan(dice)}
-    listed = ", ".join(f"{name} {dice:.2f}" for name, dice in list(each.items())[:4])
-    return f"Dice on held-out pixels: {history.best_dice:.3f}" + (f" ({listed})." if 1 < len(each) <= 4 else ".")

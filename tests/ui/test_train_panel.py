@@ -245,7 +245,7 @@ def test_runs_are_compared_renamed_and_deleted_from_the_list(painted, qtbot):
     newest, oldest = (card.folder for card in panel.desk.cards)
     panel.runs.table.selectAll()
     assert set(panel.runs.selected) == {newest, oldest}
-    qtbot.waitUntil(lambda: "dashed" in panel.curves.legend.text(), timeout=5000)
+    qtbot.waitUntil(lambda: panel.curves.legend.text().count("●") == 2, timeout=5000)
     panel.runs.table.clearSelection()
     panel.runs.table.selectRow(1)
     assert panel.runs.selected == (oldest,)
