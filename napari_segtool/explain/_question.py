@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.planes import plane_axes
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.stack import Stack
@@ -23,6 +24,7 @@ from napari_segtool.nets._forward import flushed_denormals
 from napari_segtool.nets._loaded import LoadedModel, Scenes
 from napari_segtool.nets._tiling import Box, Tile, fitting_core, plan_tiles, tile_around
 
+_LARGEST_GRID_BYTES = 1 << 30
 _NEARER = (0.8, 0.65, 0.5, 0.4, 0.3, 0.2, 0.1)
 """Shares of the network's reach that are tried where all of it does not fit the memory: attention falls off from the centre."""
 
@@ -248,8 +250,19 @@ class Question:
             What the layer gave for some part, ``(1, F, [z,] y, x)``.
         scale
             Input pixels that one of the layer's spans, from `layers`.
+
+        Raises
+        ------
+        ParameterError
+            If it would be larger than a gigabyte.
         """
         sides = [-(-n // m) * m // s for n, m, s in zip(self.shape, self.model.forward.multiple[-2:], scale[-2:], strict=True)]
+        size = 4 * maps.shape[1] * math.prod(sides)
+        if size > _LARGEST_GRID_BYTES:
+            raise ParameterError(
+                f"The {maps.shape[1]} feature maps of this layer over the whole slice would take {size / 2**30:.1f} GB of memory.",
+                hint="Choose a deeper layer (auto is the deepest), whose maps are smaller, or a part of the image.",
+            )
         return torch.zeros(maps.shape[1], *sides, device=maps.device)
 
     def paste(self, picture: Tensor, tile: Tile, maps: Tensor, scale: tuple[int, ...]) -> None:

@@ -7,6 +7,7 @@ from napari_segtool.core.errors import ModelError, ParameterError
 from napari_segtool.core.progress import drain
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Region, Target
+from napari_segtool.explain import _question
 from napari_segtool.explain._explain import explain_steps
 from tests.hand_models import convolution, loaded_by_hand, small_unet
 
@@ -167,3 +168,12 @@ def test_of_a_pixel_and_of_the_region_of_this_pixel_the_map_is_that_of_the_until
     region = explained(network, pixels, name, Target(1, region=Region.of_pixels([place])), layer="bottom").data.reshape(64, 72)
     np.testing.assert_allclose(region, drawn, rtol=1e-4, atol=1e-6)
     assert drawn.any()
+
+
+def test_a_layer_whose_maps_would_fill_the_memory_is_refused_with_what_to_do(monkeypatch):
+    network, _ = small_unet()
+    monkeypatch.setattr(_question, "_LARGEST_GRID_BYTES", 4 * 4 * 20 * 20)
+    with pytest.raises(ParameterError, match="4 feature maps") as refused:
+        explained(network, noise(40, 36), "gradcam", Target(1), layer="up.1")
+    assert "deeper" in refused.value.hint
+    assert explained(network, noise(40, 36), "gradcam", Target(1)).data.shape == (40, 36)  # the deepest layer's fit
