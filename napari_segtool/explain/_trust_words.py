@@ -11,6 +11,8 @@ SAME, PARTLY = 0.7, 0.4
 """Rank correlation from which a map counts as unchanged, and as hardly changed."""
 _GAIN = 0.02
 """Part of the curve's range by which the map's order must beat a random one."""
+_LEAST = 0.05
+"""Part of the largest score by which covering everything must lower it."""
 _STEADY, _EXACT = 0.6, 1e-3
 
 
@@ -37,9 +39,11 @@ def on_curve(check: Check, curve: Curve, chance: Curve) -> Verdict:
     """Judge a deletion or insertion curve by a random order's."""
     deletion = check == "deletion"
     doing, way = ("Covering", "lowers") if deletion else ("Showing", "raises")
-    span = abs(curve.scores[0] - curve.scores[-1])
-    if not math.isfinite(span) or span < 1e-6:
-        return Verdict(check, None, f"{doing} the whole picture does not change the score: there is nothing to measure.")
+    span = (curve.scores[0] - curve.scores[-1]) * (1 if deletion else -1)
+    if not span > _LEAST * max(map(abs, curve.scores)):
+        return Verdict(
+            check, None, f"{doing} the whole picture hardly {way} the score, so there is nothing to measure: the class is not what the model sees here."
+        )
     gain = (chance.area - curve.area if deletion else curve.area - chance.area) / span
     numbers = f"(area {curve.area:.2f} against {chance.area:.2f})"
     if gain > _GAIN:

@@ -22,6 +22,7 @@ from napari_segtool.explain._trust_random import grouped, weighted_blocks, with_
 from napari_segtool.explain._trust_words import on_curve, on_randomisation, on_repeatability
 from tests.hand_models import convolution, loaded_by_hand, small_unet
 
+SETTINGS = {"occlusion": {"patch_px": 8, "stride_px": 8}, "smoothgrad": {"samples": 2}, "integrated-gradients": {"steps": 4}}
 QUICK = TrustParams(layers=2, steps=8, draws=2)
 
 
@@ -37,6 +38,9 @@ def blobs(side=64, seed=0):
     for cy, cx in rng.integers(6, side - 6, (7, 2)):
         inside |= (y - cy) ** 2 + (x - cx) ** 2 < 25
     return (rng.normal(0, 0.5, (side, side)) + 2 * inside).astype(np.float32), inside
+
+
+IN_A_DISC = tuple(int(i) for i in np.argwhere(blobs(seed=9)[1])[40])
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +78,7 @@ def checked(model, name, target, stack=None, **more):
     return drain(trust_steps(model.bundle, stack or Stack(blobs(seed=9)[0], "YX"), name, target, trust=QUICK, loaded=model, **more))
 
 
-@pytest.mark.parametrize("target", [Target(1), Target(1, point=(30, 30))])
+@pytest.mark.parametrize("target", [Target(1), Target(1, point=IN_A_DISC)])
 def test_a_map_that_ignores_the_network_fails_the_randomisation_check(trained, edge_detector, target):
     report = checked(trained, edge_detector, target)
     assert all(step.rank == pytest.approx(1) and step.ssim == pytest.approx(1) for step in (*report.cascading, *report.independent))
@@ -84,7 +88,7 @@ def test_a_map_that_ignores_the_network_fails_the_randomisation_check(trained, e
     assert not report.trusted
 
 
-@pytest.mark.parametrize("target", [Target(1), Target(1, point=(30, 30)), Target(1, region=Region(blobs(seed=9)[1]))])
+@pytest.mark.parametrize("target", [Target(1), Target(1, point=IN_A_DISC), Target(1, region=Region(blobs(seed=9)[1]))])
 def test_the_gradient_of_a_trained_network_passes_the_randomisation_check(trained, target):
     report = checked(trained, "gradient", target)
     assert report.verdict("randomisation").passed
@@ -92,6 +96,15 @@ def test_the_gradient_of_a_trained_network_passes_the_randomisation_check(traine
     assert report.difference < 1e-4
     assert report.cascading[-1].layers == ("down.0", "bottom", "unpool.0", "up.0", "head")
     assert len(report.independent) == 2
+
+
+@pytest.mark.parametrize("name", [name for name in EXPLAINERS.names() if name != "cam"])
+@pytest.mark.parametrize("target", [Target(1), Target(1, point=IN_A_DISC)])
+def test_every_explainer_can_be_checked(trained, name, target):
+    report = checked(trained, name, target, **SETTINGS.get(name, {}))
+    assert report.explainer == EXPLAINERS.get(name).title
+    assert np.isfinite(report.deletion.area)
+    assert report.verdict("randomisation").passed is not None
 
 
 def test_the_gradient_finds_what_the_network_uses_and_noise_as_a_map_does_not(trained):
@@ -222,6 +235,8 @@ def test_words_follow_the_numbers():
     assert on_curve("deletion", curve, flat).passed
     assert not on_curve("deletion", flat, curve).passed
     assert on_curve("insertion", Curve((0, 1), (1, 1), 1.0), flat).passed is None
+    assert on_curve("deletion", Curve((0, 1), (0.1, 0.6), 0.35), flat).passed is None  # a class that is not predicted there
+    assert on_curve("insertion", Curve((0, 1), (0.0, 0.9), 0.6), Curve((0, 1), (0.0, 0.9), 0.45)).passed
     assert on_repeatability(0.0, 0.9, 0.05).passed
     assert not on_repeatability(0.2, 0.9, 0.05).passed
     assert not on_repeatability(0.0, 0.2, 0.05).passed
