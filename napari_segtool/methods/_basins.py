@@ -141,6 +141,7 @@ def basins_steps(
             if np.array_equal(further, ways):
                 break
             ways[...] = further
+            yield 0.6 + 0.4 * start / flow.size
         yield 0.6 + 0.4 * min(1.0, (start + size) / flow.size)
     labels = np.empty(heights.shape, np.uint32)
     filled = labels.reshape(-1)

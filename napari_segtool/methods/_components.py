@@ -76,7 +76,10 @@ def components_steps(image: NDArray[Any], *, corners: bool = False, smallest: in
             offsets.append(offsets[-1] + len(own) - 1)
 
     yield from _scaled(map(numbered, groups), add, len(groups), 0.0, 0.7)
-    final = _numbered(_joined(offsets[-1], np.concatenate(pairs, axis=1)), np.concatenate(sizes), smallest)
+    joined = _joined(offsets[-1], np.concatenate(pairs, axis=1))
+    yield 0.7
+    final = _numbered(joined, np.concatenate(sizes), smallest)
+    yield 0.7
     if len(pieces) == 1 and np.array_equal(final, np.arange(len(final))):
         yield 1.0
         return labels
@@ -194,11 +197,15 @@ def _joined(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _numbered(groups: NDArray[np.int64], sizes: NDArray[np.int64], smallest: int) -> NDArray[np.uint32]:
-    """Number the groups that are large enough from 1 in the order in which they first appear; 0 and the others become 0."""
-    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
-    kept = np.bincount(inverse, weights=sizes) >= smallest if smallest > 1 else np.ones(len(first), bool)
-    kept[inverse[0]] = False
-    order = np.argsort(first)
-    number = np.zeros(len(first), np.uint32)
-    number[order] = np.cumsum(kept[order]) * kept[order]
-    return number[inverse]
+    """Number the groups that are large enough from 1 in the order in which they first appear; 0 and the others become 0.
+
+    Groups are numbered without gaps, in any order.
+    """
+    first = np.zeros(int(groups.max()) + 1, np.int64)
+    first[groups[::-1]] = np.arange(len(groups))[::-1]  # the last written stays, which is the first
+    kept = np.bincount(groups, weights=sizes) >= smallest if smallest > 1 else np.ones(len(first), bool)
+    kept[groups[0]] = False
+    begins = np.zeros(len(groups), bool)
+    begins[first[kept]] = True
+    number: NDArray[np.uint32] = (np.cumsum(begins)[first] * kept).astype(np.uint32)
+    return number[groups]

@@ -162,9 +162,14 @@ def _kept_for_own_depths_steps(basins: Basins, edges: Edges, least: NDArray[np.f
     kept = np.ones(basins.count + 1, bool)
     kept[0] = False
     wanted = least.tolist()
-    tree = _spanning_tree(basins.count, edges.first, edges.second, np.argsort(np.argsort(edges.height, kind="stable"), kind="stable") + 1)
-    first, second, rank = tree
-    height = np.sort(edges.height)[rank - 1].tolist()
+    rising = np.argsort(edges.height, kind="stable")
+    yield 0.0
+    ranks = np.empty(len(rising), np.int64)
+    ranks[rising] = np.arange(1, len(rising) + 1)
+    yield 0.0
+    first, second, rank = yield from _spanning_tree_steps(basins.count, edges.first, edges.second, ranks)
+    height = edges.height[rising[rank - 1]].tolist()
+    yield 0.0
     lowest: list[int] = list(range(basins.count + 1))  # the deepest minimum that is reached below the height so far, by union-find
     bottom = basins.bottom.tolist()
 
@@ -216,14 +221,17 @@ def flooded_steps(count: int, edges: Edges, marks: NDArray[Any]) -> Generator[fl
     return marked
 
 
-def _spanning_tree(
+def _spanning_tree_steps(
     count: int, first: NDArray[np.int64], second: NDArray[np.int64], rank: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+) -> Generator[float, None, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
     """Return the edges ``(first, second, rank)`` of the tree of least rank, in the order of their rank; 0 may be a node."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    tree = minimum_spanning_tree(coo_matrix((rank.astype(np.float64), (first, second)), shape=(count + 1, count + 1)).tocsr()).tocoo()
+    graph = coo_matrix((rank.astype(np.float64), (first, second)), shape=(count + 1, count + 1)).tocsr()
+    yield 0.0
+    tree = minimum_spanning_tree(graph).tocoo()
+    yield 0.0
     order = np.argsort(tree.data, kind="stable")
     one, other = tree.row[order].astype(np.int64), tree.col[order].astype(np.int64)
     return np.minimum(one, other), np.maximum(one, other), tree.data[order].astype(np.int64)

@@ -32,6 +32,7 @@ from napari_segtool.preprocess._volumes import blocks_steps
 _TAIL = 0.001  # part of the pixels at either end that does not count for the range of grey values
 _SPAN_PX = 2.0  # width of a Gaussian without noise's share of that range
 _SIDE = 0.25  # weights of Sobel's gradient
+_BLOCK_VOXELS = 1 << 20  # of the gradient, made between two steps
 _MEMO, _MARKS_MEMO, _KEPT_PIXELS = "watershed of a plane", "markers of a plane", 1 << 22
 
 
@@ -220,7 +221,7 @@ def _surface_steps(piece: Piece, kind: str, span: float) -> Fractions:
         surface[z] = float_plane(plane) * scale
         yield 0.4 * (z + 1) / len(planes)
     if kind == "gradient" and piece.grey.ndim == 3:
-        surface = yield from within(blocks_steps(surface, lambda block: _steepness(block, piece.size), (1, 1, 1)), 0.4, 1.0)
+        surface = yield from within(blocks_steps(surface, lambda block: _steepness(block, piece.size), (1, 1, 1), _BLOCK_VOXELS), 0.4, 1.0)
     surface = surface.reshape(piece.grey.shape)
     if kind == "gradient" and piece.grey.ndim == 2:
         surface = _steepness(surface, piece.size)
