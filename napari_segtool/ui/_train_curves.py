@@ -138,7 +138,7 @@ class Curves(QWidget):
         self._reserve()
 
     def _set_lines(self, count: int) -> None:
-        self.legend.setFixedHeight(count * self._line_px + 4)
+        self.legend.setFixedHeight(count * (self._line_px + 1) + 4)
 
     def _reserve(self) -> None:
         drawn = self._stack.currentIndex() == 1

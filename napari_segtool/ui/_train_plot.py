@@ -112,6 +112,8 @@ class Plot:
             for line in lines_of(number, len(histories), losses, scores):
                 steps = history.steps if line.name == "losses" else history.checked
                 points = thinned(steps, getattr(history, line.name))
+                if not np.isfinite(points[1]).any():  # pyqtgraph warns of a line without a point
+                    continue
                 self._item(number, line).setData(*points)
                 drawn.add((number, line.name))
                 (shown_losses if "losses" in line.name else shown_scores).append(points[1])

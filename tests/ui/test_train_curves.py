@@ -1,0 +1,114 @@
+"""Curves of trainings: what is drawn, what is said of how a training stands, and that it does not hold up the window."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from napari_segtool.ui._train_curves import Curves
+from napari_segtool.ui._train_history import History
+from napari_segtool.ui._train_standing import choices_of, remarks_of, standing_text
+
+
+def learned(dices, *, trained=(), every=100, rate=2):
+    """A training with a validation every so many steps and a loss every few."""
+    history = History()
+    history.take([{"kind": "start", "step": 0}])
+    for number, dice in enumerate(dices, start=1):
+        for step in range((number - 1) * every + rate, number * every + 1, rate):
+            history.take([{"kind": "step", "step": step, "loss": 1 / step}])
+        told = {"train_dice": trained[number - 1]} if trained else {}
+        history.take([{"kind": "validation", "step": number * every, "loss": 1 - dice, "dice": dice, "iou": dice / (2 - dice), **told}])
+    return history
+
+
+@pytest.fixture
+def curves(qtbot):
+    widget = Curves("dark")
+    qtbot.addWidget(widget)
+    widget.resize(360, 260)
+    widget.show()
+    return widget
+
+
+def test_it_is_said_for_how_many_steps_validation_has_not_improved():
+    history = learned([0.5, 0.8, 0.7, 0.7, 0.75])
+    assert standing_text(history) == "Best so far: Dice 0.800, IoU 0.667 at step 200."
+    history = learned([0.5, 0.8, 0.7, 0.7, 0.75, 0.79])
+    assert standing_text(history) == "Validation has not improved for 400 steps; it was best with Dice 0.800, IoU 0.667 at step 200."
+
+
+def test_learning_by_heart_is_said_where_only_what_is_learned_gets_better():
+    assert "by heart" in standing_text(learned([0.5, 0.8, 0.7, 0.7, 0.75, 0.7], trained=[0.5, 0.8, 0.85, 0.9, 0.95, 0.97]))
+    assert "by heart" not in standing_text(learned([0.5, 0.8, 0.7, 0.7, 0.75, 0.7], trained=[0.5, 0.8, 0.8, 0.8, 0.8, 0.8]))
+
+
+def test_nothing_is_said_where_nothing_was_scored():
+    assert standing_text(History()) == ""
+    history = History()
+    history.take([{"kind": "validation", "step": 5, "loss": None, "dice": None}])
+    assert (standing_text(history), history.peak, history.unimproved) == ("", -1, 0)
+
+
+def test_scores_of_steps_that_are_done_again_are_taken_back():
+    history = learned([0.5, 0.6, 0.7])
+    history.take([{"kind": "start", "step": 200}])
+    assert (history.checked, history.dices, len(history.ious), len(history.train_dices)) == ([100, 200], [0.5, 0.6], 2, 2)
+
+
+def test_reasons_for_settings_do_not_fill_the_message_line():
+    history = History(messages=["Chosen for these images:\n• depth 4: so", "Validation has not improved for 300 steps; …", "Memory ran out."])
+    assert remarks_of(history) == ["Memory ran out."]
+    assert len(choices_of(history)) == 1
+
+
+def test_one_run_shows_losses_scores_and_the_best_step(curves):
+    curves.show_runs([("a", learned([0.5, 0.8, 0.7]))])
+    text = curves.legend.text()
+    assert [word in text for word in ("training&nbsp;loss", "validation&nbsp;loss", "Dice", "IoU")] == [True] * 4
+    mark = curves._plot._marks[0]
+    assert mark.isVisible()
+    assert mark.value() == 200
+    assert curves.drawn == 150
+
+
+def test_loss_and_score_are_switched_and_one_of_them_stays(curves):
+    curves.show_runs([("a", learned([0.5, 0.8]))])
+    curves.losses.click()
+    assert "loss" not in curves.legend.text()
+    assert curves.shown() == ["score"]
+    curves.scores.click()
+    assert curves.shown() == ["loss"]
+    assert "IoU" not in curves.legend.text().split("<br>")[0]
+
+
+def test_runs_are_compared_by_name_and_best_value_and_by_what_differs(curves):
+    curves.show_runs(
+        [("first", learned([0.5, 0.8])), ("second", learned([0.6])), ("third", History(steps=[1], losses=[1.0]))], {"learning_rate": (0.001, 0.01, 0.001)}
+    )
+    lines = curves.legend.text().split("<br>")
+    assert ["first" in lines[0], "Dice 0.800 · IoU 0.667" in lines[0], "Dice 0.600" in lines[1], "not scored" in lines[2]] == [True] * 4
+    assert "learning rate 0.001 / 0.01 / 0.001" in curves.legend.toolTip()
+    curves.show_runs([("first", learned([0.5, 0.8]))])
+    assert all(item.getData()[0] is None or len(item.getData()[0]) == 0 for key, item in curves._plot._items.items() if key[0] > 0)
+
+
+def test_a_run_without_scores_is_drawn_without_complaint(curves):
+    history = History(steps=[1, 2], losses=[math.nan, 1.0])
+    history.take([{"kind": "validation", "step": 2, "loss": None, "dice": None}])
+    curves.show_runs([("a", history)])
+    assert curves.drawn == 2
+
+
+def test_a_long_training_is_drawn_within_a_twentieth_of_a_second(curves, qtbot):
+    histories = [(str(number), learned([0.5 + 0.001 * n for n in range(300)], every=200)) for number in range(3)]
+    curves.show_runs(histories)
+    qtbot.wait(50)
+    took = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        curves.show_runs(histories)
+        took.append(time.perf_counter() - begun)
+    assert min(took) < 0.05
