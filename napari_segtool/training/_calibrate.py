@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.nets._tiling import Tile
 from napari_segtool.training._holdout import Field
 from napari_segtool.training._pairs import IGNORED
-from napari_segtool.training._scoring import Ask, log_chances, read_box
+from napari_segtool.training._scoring import Ask, log_chances, plan_windows, read_box
 from napari_segtool.training._threshold import Case, Decision, decide
 
 MOST_CASES = 12
@@ -70,6 +70,22 @@ def plan_cost(windows: int, window_s: float, window_px: int, mirror: bool, budge
     return Cost(count, turns == 8, count * each_s)
 
 
+def windows_around(
+    fields: Sequence[Field], spatial: int, core_px: tuple[int, int, int], multiple: Sequence[int], *, sparse: bool
+) -> tuple[tuple[Field, Tile], ...]:
+    """Choose windows to calibrate on: those of `plan_windows`; for paint with all other strokes of the same planes too, which steady what the few say."""
+    checked = [field for field in fields if field.check is not None]
+    if not sparse:
+        return plan_windows(checked, spatial, core_px, multiple)
+    whole = []
+    for field in checked:
+        assert field.check is not None
+        marks = field.check if not field.learn.size else np.where(field.check != IGNORED, field.check, field.learn)
+        whole.append(replace(field, check=marks))
+    names = {id(one): field for one, field in zip(whole, checked, strict=True)}
+    return tuple((names[id(one)], tile) for one, tile in plan_windows(whole, spatial, core_px, multiple))
+
+
 def calibrate(
     windows: Sequence[tuple[Field, Tile]],
     ask: Ask,
@@ -88,7 +104,7 @@ def calibrate(
     Parameters
     ----------
     windows
-        Held-out windows, from `plan_windows`.
+        From `windows_around`.
     ask, normalisation, spatial, neighbours, head
         As in `validate`.
     classes

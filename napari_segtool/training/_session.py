@@ -18,7 +18,7 @@ from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.nets._reach import receptive_halo
 from napari_segtool.nets._tiling import Tile
 from napari_segtool.training._border import weigh_fields
-from napari_segtool.training._calibrate import Cost, calibrate, plan_cost
+from napari_segtool.training._calibrate import Cost, calibrate, plan_cost, windows_around
 from napari_segtool.training._checkpoint import read_checkpoint, write_checkpoint
 from napari_segtool.training._events import EventLog, plain
 from napari_segtool.training._holdout import Field, Picture, open_pictures, split_fields
@@ -81,6 +81,7 @@ class Sitting:
         self.previews = Previews(run, self.pictures, log)
         self._window_px = _WINDOW_PX
         self._window_s = 0.0
+        self._calibration_windows: dict[tuple[int, int, int], tuple[tuple[Field, Tile], ...]] = {}
         self._windows: dict[tuple[bool, tuple[int, int, int]], tuple[tuple[Field, Tile], ...]] = {}
         self.resumed = self._restore()
         if not self.resumed:
@@ -186,7 +187,7 @@ class Sitting:
         while True:
             try:
                 self.decision = yield from calibrate(
-                    self.windows(),
+                    self._windows_to_calibrate(),
                     self.trainer.ask,
                     self.normalisation,
                     len(self.run.classes),
@@ -209,9 +210,15 @@ class Sitting:
         """What the calibration may look at, and how long it will take."""
         if math.isnan(self.latest.loss):  # nothing is held out, or nothing has been scored yet
             return Cost(1, False, 0.0)
-        held = self.windows()
+        held = self._windows_to_calibrate()
         window_px = max(math.prod(tile.core_shape) for _, tile in held)
         return plan_cost(len(held), self._window_s, window_px, self.plan.mirror, self.budget.seconds)
+
+    def _windows_to_calibrate(self) -> tuple[tuple[Field, Tile], ...]:
+        if self.core_px not in self._calibration_windows:
+            trainer, plan = self.trainer, self.plan
+            self._calibration_windows[self.core_px] = windows_around(self.fields, plan.spatial, self.core_px, trainer.multiple, sparse=self.sparse)
+        return self._calibration_windows[self.core_px]
 
     def _smaller_windows(self, error: Exception, where: str) -> None:
         """Go on with smaller windows if memory ran out; raise any other error."""

@@ -12,9 +12,9 @@ _SHORTEST_PX = 12.0
 _ROOM_PX = 8
 """The way from end to end may leave the stroke by so much: people do not paint along the middle of what they mean."""
 _SOFTNESS = 0.5
-_LEARNED_WEIGHT = 0.25
-"""Of strokes that were learned from, which the network knows too well."""
-_MOST_PIECES = 8
+_LEARNED_WEIGHT = 0.5
+"""Of strokes that were learned from: there are more of them, but the network knows them too well."""
+_MOST_PIECES, _FEWEST = 8, 6
 _ONE_NETWORK, _IN_PIECES = 0.7, 0.5
 """Share of the largest part: of a class that is a network, and of one that is in pieces."""
 
@@ -27,8 +27,8 @@ class StrokeStrengths:
 
     Parameters
     ----------
-    strengths, weights
-        For each class one number a stroke: the log-odds of its class at the weakest place of the best way from end to end, and how much the stroke counts.
+    strengths
+        For each class one number a stroke: the log-odds of its class at the weakest place of the best way from end to end.
     held
         Held-out strokes of each class; they come first.
     pieces
@@ -36,22 +36,32 @@ class StrokeStrengths:
     """
 
     strengths: tuple[NDArray[np.float64], NDArray[np.float64]]
-    weights: tuple[NDArray[np.float64], NDArray[np.float64]]
     held: tuple[int, int]
     pieces: tuple[int, int]
 
-    def intact(self, bias: float) -> float:
-        """Mean share of held-out strokes in one piece, for a bias of the first class; to the power of their number where strokes enclose objects."""
-        parts = [float((strength[:count] + way * bias > 0).mean()) for strength, count, way in zip(self.strengths, self.held, (1, -1), strict=True)]
-        return float(np.mean([part**power for part, power in zip(parts, self.pieces, strict=True)]))
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough strokes of both classes to judge by, and held-out ones among them."""
+        return min(self.held) >= 1 and min(len(each) for each in self.strengths) >= _FEWEST
 
-    def intact_softly(self, bias: float) -> float:
-        """The same with a soft step, over all strokes."""
+    def intact(self, bias: float, *, learned: bool) -> float:
+        """Mean share of strokes in one piece, for a bias of the first class; to the power of their number where strokes enclose objects.
+
+        The step from broken to intact is soft: a stroke that just holds may break on the next picture.
+
+        Parameters
+        ----------
+        bias
+            Added to the log-odds of the first class.
+        learned
+            Whether strokes that were learned from count too, half as much as held-out ones.
+        """
         parts = []
-        for strength, weight, way in zip(self.strengths, self.weights, (1, -1), strict=True):
+        for strength, count, power, way in zip(self.strengths, self.held, self.pieces, (1, -1), strict=True):
+            weight = np.where(np.arange(len(strength)) < count, 1.0, _LEARNED_WEIGHT if learned else 0.0)
             chance = 1 / (1 + np.exp(-np.clip((strength + way * bias) / _SOFTNESS, -50, 50)))
-            parts.append(float(np.average(chance, weights=weight)))
-        return float(np.mean([part**power for part, power in zip(parts, self.pieces, strict=True)]))
+            parts.append(float(np.average(chance, weights=weight)) ** power)
+        return float(np.mean(parts))
 
 
 def measure_strokes(planes: Sequence[Plane]) -> StrokeStrengths:
@@ -65,7 +75,6 @@ def measure_strokes(planes: Sequence[Plane]) -> StrokeStrengths:
     maps = [plane[0] for plane in planes]
     separator = _separator(maps)
     strengths: tuple[list[float], list[float]] = ([], [])
-    weights: tuple[list[float], list[float]] = ([], [])
     lengths: tuple[list[float], list[float]] = ([], [])
     held = [0, 0]
     for learned in (False, True):
@@ -75,12 +84,10 @@ def measure_strokes(planes: Sequence[Plane]) -> StrokeStrengths:
                 lead = odds[index] - odds[1 - index]
                 for stroke, length in _strokes((learn if learned else check) == index):
                     strengths[index].append(_weakest_link(lead, stroke, connectivity=4 if separator == 1 - index else 8))
-                    weights[index].append(_LEARNED_WEIGHT if learned else 1.0)
                     lengths[index].append(length)
                     held[index] += not learned
-    made = [(np.array(strength), np.array(weight)) for strength, weight in zip(strengths, weights, strict=True)]
     pieces = [_pieces(maps, index, float(np.median(lengths[index]))) if index == separator and lengths[index] else 1 for index in (0, 1)]
-    return StrokeStrengths((made[0][0], made[1][0]), (made[0][1], made[1][1]), (held[0], held[1]), (pieces[0], pieces[1]))
+    return StrokeStrengths((np.array(strengths[0]), np.array(strengths[1])), (held[0], held[1]), (pieces[0], pieces[1]))
 
 
 def _strokes(mask: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], float]]:

@@ -7,7 +7,8 @@ probability, chosen by what the held-out pixels can judge:
 - *objects*: labels are dense and objects lie close together. How well the objects agree with the true ones counts: the Rand score of the ISBI 2012
   challenge, smoothed over neighbouring thresholds, because the next picture is a little different.
 - *strokes*: two classes are painted. A stroke is in one piece where its class leads from one end to the other; how many are counts. Strokes along a thin
-  network (a membrane) are weighed by the number of them that it takes to enclose an object: one gap anywhere is enough to open it.
+  network (a membrane) are weighed by the number of them that it takes to enclose an object: one gap anywhere is enough to open it. Strokes that were
+  learned from are looked at as well, as few are held out.
 - *dice*: in all other cases the mean Dice of the classes; for paint with equal mass for each class, because how much was painted of each says nothing.
 
 A bias has to earn its place: it is drawn to 0 where little is held out, and never makes the held-out pixels worse than the most probable class does.
@@ -33,12 +34,13 @@ _SMOOTHING = 0.75
 """Of the objects' agreement, in units of the bias."""
 _DICE_TO_LOSE, _DICE_SHARE = 0.05, 0.25
 """What objects and strokes may cost in Dice, and how much Dice counts beside them."""
-_SHRINKAGE = 0.1
+_SHRINKAGE, _SHRINKAGE_PAINT = 0.1, 0.5
 _PIXELS_A_PART = 500
-"""A bias of 1 has to gain this, divided by the number of objects or strokes that speak for it; a large one counts for each so many pixels."""
+"""A bias of 1 has to gain this, divided by the number of objects or strokes that speak for it; a large one counts for each so many pixels. Painted
+pixels are where people were sure, and say less about all others."""
 _LEAST_GAIN = 0.002
 _MOST_PIXELS = 100_000
-_FEWEST_OBJECTS, _CLOSE_SHARE, _FEWEST_STROKES = 4, 0.5, 3
+_FEWEST_OBJECTS, _CLOSE_SHARE = 4, 0.5
 
 Criterion = Literal["objects", "strokes", "dice", "none"]
 
@@ -123,7 +125,7 @@ def decide(cases: Sequence[Case], classes: int, *, sparse: bool) -> Iterator[Dec
         yield _best_on_grid("objects", np.array(curve), _smooth(np.array(curve)), pixels, separator, objects)
         return
     strokes = measure_strokes([(case.chances, case.check, case.learn) for case in cases]) if sparse and classes == 2 else None
-    if strokes is not None and min(strokes.held) >= _FEWEST_STROKES:
+    if strokes is not None and strokes.enough:
         yield _by_strokes(strokes, pixels)
         return
     yield _by_dice(pixels)
@@ -138,7 +140,7 @@ class _Pixels:
         some = slice(None, None, -(-len(truth) // _MOST_PIXELS))
         self.truth, self.scores = truth[some], np.log(np.maximum(chances[:, some], 1e-12))
         counts = np.bincount(self.truth, minlength=classes)
-        self.present = counts > 0
+        self.present, self.balanced = counts > 0, balanced
         self._mass = np.where(self.present, 1 / np.maximum(counts, 1), 0)[self.truth] if balanced else np.ones(len(self.truth))
         self.evidence = sum(_count_parts(case.check) for case in cases) + len(truth) / _PIXELS_A_PART
 
@@ -164,17 +166,18 @@ def _best_on_grid(name: Criterion, raw: NDArray[np.float64], smooth: NDArray[np.
 
 
 def _by_strokes(strokes: StrokeStrengths, pixels: _Pixels) -> Decision:
-    raw = np.array([strokes.intact(step) for step in _GRID])
-    smooth = np.array([strokes.intact_softly(step) for step in _GRID])
-    return _best_on_grid("strokes", raw, smooth, pixels, 0, min(strokes.held))
+    raw = np.array([strokes.intact(step, learned=False) for step in _GRID])
+    smooth = np.array([strokes.intact(step, learned=True) for step in _GRID])
+    return _best_on_grid("strokes", raw, smooth, pixels, 0, min(len(each) for each in strokes.strengths))
 
 
 def _by_dice(pixels: _Pixels) -> Decision:
     """Move the bias of one class after the other."""
     classes = len(pixels.present)
+    shrinkage = _SHRINKAGE_PAINT if pixels.balanced else _SHRINKAGE
 
     def worth(bias: NDArray[np.float64]) -> float:
-        return pixels.dice(bias) - _SHRINKAGE / max(pixels.evidence, 1) * float(((bias - bias.mean()) ** 2).sum())
+        return pixels.dice(bias) - shrinkage / max(pixels.evidence, 1) * float(((bias - bias.mean()) ** 2).sum())
 
     bias = np.zeros(classes)
     without = best = worth(bias)

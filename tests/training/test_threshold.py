@@ -119,10 +119,10 @@ def test_a_dozen_held_out_pixels_move_nothing_that_hundreds_would() -> None:
 def paint_of(truth: np.ndarray) -> np.ndarray:
     """Strokes along some walls and across some cells."""
     paint = NOTHING.copy()
-    for wall in (18, 54):
+    for wall in (0, 18, 36, 54, 72):
         paint[wall + 1, 22:52] = truth[wall + 1, 22:52]
     paint[40:70, 19] = truth[40:70, 19]
-    for row, column in ((8, 22), (26, 40), (44, 58), (62, 4)):
+    for row, column in ((8, 22), (26, 40), (44, 58), (62, 4), (8, 58), (26, 4), (80, 40)):
         paint[row, column : column + 13] = truth[row, column : column + 13]
     return paint
 
