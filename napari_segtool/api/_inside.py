@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segtool.api._sources import Image, check_pixels, stack_of
+from napari_segtool.core.errors import ModelError
 from napari_segtool.core.inside import Layer, Patch, Place, ReceptiveField
 from napari_segtool.core.progress import Steps, drain
 from napari_segtool.core.result import ModelBundle
@@ -233,7 +234,13 @@ def similar_places(
 def _bundle(model: Model) -> ModelBundle:
     from napari_segtool.nets._bundle import open_bundle
 
-    return model if isinstance(model, ModelBundle) else open_bundle(model)
+    bundle = model if isinstance(model, ModelBundle) else open_bundle(model)
+    if not bundle.card.get("network"):
+        raise ModelError(
+            f"The model {bundle.path} is no network ({bundle.card.get('learner', 'unknown')}): there are no layers to look into.",
+            hint="Choose a model that was trained as a network, such as a U-Net.",
+        )
+    return bundle
 
 
 def _stack(image: Image) -> Stack:

@@ -1,11 +1,13 @@
 """Looking inside a network, and checking an explanation, through the command line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import napari_segtool as segtool
+from napari_segtool import api
 from tests.hand_models import saved_unet
 
 
@@ -78,3 +80,11 @@ def test_an_explanation_can_be_checked_on_the_way(command, model, image, tmp_pat
     report = json.loads((tmp_path / "trust.json").read_text())
     assert {verdict["check"] for verdict in report["verdicts"]} == {"randomisation", "deletion", "insertion", "repeatability"}
     assert command(*words, "--trust-json", tmp_path / "trust.txt") == 2
+
+
+def test_a_model_that_is_no_network_is_refused():
+    forest = segtool.ModelBundle(Path("forest"), {"learner": "forest", "classes": []})
+    for ask in (api.layers, api.filters):
+        with pytest.raises(segtool.SegtoolError, match="no network") as refused:
+            ask(forest)
+        assert refused.value.hint
