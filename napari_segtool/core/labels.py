@@ -67,6 +67,7 @@ def label_array_steps(data: Any) -> Generator[float, None, NDArray[Any]]:
         raise DataError(f"Labels cannot be negative, got {low}.")
     kind = smallest_dtype(high)
     if array.dtype == kind:
+        yield 1.0
         return array
     made = yield from made_steps(rows.shape, kind, lambda part: rows[part])
     return made.reshape(array.shape)

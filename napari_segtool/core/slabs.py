@@ -12,15 +12,15 @@ SLAB_PIXELS = 1 << 21
 """Pixels that are worked on between two steps: a tenth of a second at most where they are many bytes wide."""
 
 
-def slabs_along(shape: tuple[int, ...], pixels: int = SLAB_PIXELS) -> list[slice]:
-    """Part an array along its first axis.
+def slabs_along(shape: tuple[int, ...], pixels: int = 0) -> list[slice]:
+    """Part an array along its first axis, in parts of about so many pixels (0: `SLAB_PIXELS`).
 
     Examples
     --------
     >>> slabs_along((3, 1024, 1024))
     [slice(0, 2, None), slice(2, 3, None)]
     """
-    rows = max(1, pixels // max(1, int(np.prod(shape[1:]))))
+    rows = max(1, (pixels or SLAB_PIXELS) // max(1, int(np.prod(shape[1:]))))
     return [slice(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows)]
 
 

@@ -14,6 +14,7 @@ from napari_segtool.methods._components import PART, components_steps, within
 from napari_segtool.preprocess._smooth import float_plane
 
 _SIGN = np.uint32(1 << 31)
+_JOINED = 1 << 18  # passes that are joined between two steps, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,10 +244,11 @@ def _drained(
 def passes_steps(surface: NDArray[np.float32], labels: NDArray[np.uint32], walls: NDArray[Any] | None = None) -> Generator[float, None, Edges]:
     """Find the lowest pass between each two basins: the least, over pairs of face neighbours, of the higher of both; none leads through ``walls``."""
     count = int(labels.max(initial=0)) + 1
-    keys, heights = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-    rows = max(1, PART // max(1, labels[:1].size))
+    found: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
+    rows = max(1, PART // 4 // max(1, labels[:1].size))
     for start in range(0, len(labels), rows):
         part = slice(start, start + rows + 1)
+        keys, heights = [], []
         for axis in range(labels.ndim):
             low, high = _sides(labels.ndim, axis)
             one, other = labels[part][low], labels[part][high]
@@ -257,12 +259,31 @@ def passes_steps(surface: NDArray[np.float32], labels: NDArray[np.uint32], walls
             a, b = one.reshape(-1)[met].astype(np.int64), other.reshape(-1)[met].astype(np.int64)
             keys.append(np.minimum(a, b) * count + np.maximum(a, b))
             heights.append(np.maximum(surface[part][low].reshape(-1)[met], surface[part][high].reshape(-1)[met]))
-        if len(keys) > 3:
-            key, height = _lowest(np.concatenate(keys), np.concatenate(heights))
-            keys, heights = [key], [height]
-        yield min(1.0, (start + rows) / len(labels))
-    key, height = _lowest(np.concatenate(keys), np.concatenate(heights))
-    return Edges(key // count, key % count, height.astype(np.float64))
+        found.append(_lowest(np.concatenate(keys), np.concatenate(heights)))
+        yield 0.7 * min(1.0, (start + rows) / len(labels))
+    return (yield from within(_joined_steps(found, count), 0.7, 1.0))
+
+
+def _joined_steps(found: list[tuple[NDArray[np.int64], NDArray[np.float32]]], count: int) -> Generator[float, None, Edges]:
+    """Join sorted lists of passes, a range of keys at a time."""
+    some = np.sort(np.concatenate([np.zeros(0, np.int64), *(keys[:: _JOINED // 16] for keys, _ in found)]))
+    ends = [*np.unique(some[16::16]).tolist(), np.iinfo(np.int64).max]
+    places = [np.searchsorted(keys, ends) for keys, _ in found]
+    first, second, height = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    for done in range(len(ends)):
+        parts = [slice(int(place[done - 1]) if done else 0, int(place[done])) for place in places]
+        keys = np.concatenate([np.zeros(0, np.int64), *(one[part] for (one, _), part in zip(found, parts, strict=True))])
+        heights = np.concatenate([np.zeros(0, np.float32), *(one[part] for (_, one), part in zip(found, parts, strict=True))])
+        keys, heights = _lowest(keys, heights)
+        first.append(keys // count)
+        second.append(keys % count)
+        height.append(heights.astype(np.float64))
+        yield (done + 1) / len(ends)
+    low = np.concatenate(first)
+    yield 1.0
+    high = np.concatenate(second)
+    yield 1.0
+    return Edges(low, high, np.concatenate(height))
 
 
 def _lowest(keys: NDArray[np.int64], heights: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_segtool.methods import _basins
 from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps
 from napari_segtool.methods._overflow import deep_enough_steps, flooded_steps, overflowed_steps
 
@@ -77,3 +78,15 @@ def test_the_deeper_of_two_pits_is_kept_and_the_other_if_it_is_deep_enough():
     assert finished(deep_enough_steps(basins, edges, 2.5)).tolist() == [False, True, False, True]
     assert finished(deep_enough_steps(basins, edges, 6)).tolist() == [False, True, False, False]
     assert finished(overflowed_steps(basins, edges, 2.5))[basins.labels][0, [0, 2, 4]].tolist() == [1, 1, 2]
+
+
+def test_passes_that_are_joined_range_by_range_are_those_found_at_once(monkeypatch):
+    surface = np.random.default_rng(5).normal(size=(13, 17, 19)).astype(np.float32)
+    basins = finished(basins_steps(surface, np.ones(surface.shape, bool)))
+    at_once = finished(passes_steps(surface, basins.labels))
+    monkeypatch.setattr(_basins, "PART", 64)
+    monkeypatch.setattr(_basins, "_JOINED", 64)
+    parted = finished(passes_steps(surface, basins.labels))
+    for one, other in zip((at_once.first, at_once.second, at_once.height), (parted.first, parted.second, parted.height), strict=True):
+        assert np.array_equal(one, other)
+    assert len(at_once.first) > 500
