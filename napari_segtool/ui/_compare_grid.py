@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QAbstractItemView, QListView, QListWidget, QListWidge
 from napari_segtool.api import Candidate
 from napari_segtool.api._thumbnail import Backdrop
 from napari_segtool.core.params import describe
-from napari_segtool.core.registry import METHODS
+from napari_segtool.core.registry import METHODS, Registry
 from napari_segtool.ui._message import plain_words
 
 LARGEST_PX = 176
@@ -28,8 +28,9 @@ class CandidateGrid(QListWidget):
     wanted = Signal()
     """A cell was double-clicked, or Enter was pressed on it."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, entries: Registry = METHODS) -> None:
         super().__init__(parent)
+        self._entries = entries
         self.candidates: dict[str, Candidate] = {}
         self._cells: dict[str, QListWidgetItem] = {}
         self._backdrop: Backdrop | None = None
@@ -49,7 +50,7 @@ class CandidateGrid(QListWidget):
         self.clear()
         self.candidates, self._cells, self._backdrop = {}, {}, None
         for name in names:
-            self._cells[name] = self._cell(METHODS.get(name).title, "waits", name)
+            self._cells[name] = self._cell(self._entries.get(name).title, "waits", name)
             self._write(self._cells[name], "…")
         first = next(iter(self._cells.values()), None)
         if first is not None:
@@ -91,7 +92,7 @@ class CandidateGrid(QListWidget):
         """Say of the cells that have no result that none will come."""
         for name, cell in self._cells.items():
             if name not in self.candidates:
-                cell.setText(f"{METHODS.get(name).title}\nstopped")
+                cell.setText(f"{self._entries.get(name).title}\nstopped")
 
     def chosen(self) -> Candidate | None:
         """Return the result chosen, if it is there."""
@@ -129,7 +130,7 @@ class CandidateGrid(QListWidget):
         """Say which method works now: the first without a result, since they run in this order."""
         name = next((name for name in self._cells if name not in self.candidates), None)
         if name is not None:
-            self._cells[name].setText(f"{METHODS.get(name).title}\nworks…")
+            self._cells[name].setText(f"{self._entries.get(name).title}\nworks…")
 
     def _write(self, cell: QListWidgetItem, text: str) -> None:
         """Write where the picture would be, on a dark form of the slice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from napari.utils.colormaps import Colormap, ensure_colormap
+from numpy.typing import NDArray
 
 STEPS = 256
 _BLUE, _WHITE, _RED = np.array([0.13, 0.40, 0.67]), np.array([0.97, 0.97, 0.97]), np.array([0.70, 0.09, 0.17])
@@ -40,3 +41,24 @@ def limits_of(values: np.ndarray) -> tuple[bool, tuple[float, float]]:
 def _diverging(position: np.ndarray) -> np.ndarray:
     t = position[:, None]
     return np.where(t < 0.5, _BLUE + (_WHITE - _BLUE) * 2 * t, _WHITE + (_RED - _WHITE) * (2 * t - 1))
+
+
+def painted(picture: NDArray[np.uint8], values: NDArray[np.float32], threshold: float, opacity: float) -> NDArray[np.uint8]:
+    """Lay a map over a small picture of its slice, as the overlay lies over the image.
+
+    Parameters
+    ----------
+    picture
+        ``(height, width, 3)``.
+    values
+        Map of the same part of the slice, ``(Y, X)``.
+    threshold, opacity
+        0 to 1, as in the window.
+    """
+    import cv2
+
+    signed, (low, high) = limits_of(values)
+    small = cv2.resize(np.nan_to_num(np.ascontiguousarray(values, np.float32)), picture.shape[1::-1], interpolation=cv2.INTER_AREA)
+    colours = np.asarray(overlay_colormap(signed, threshold).colors)[((small - low) / (high - low) * (STEPS - 1)).clip(0, STEPS - 1).astype(np.intp)]
+    cover = opacity * colours[..., 3:]
+    return np.ascontiguousarray(((1 - cover) * picture + 255 * cover * colours[..., :3]).clip(0, 255).astype(np.uint8))

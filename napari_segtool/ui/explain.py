@@ -1,32 +1,37 @@
-"""The Explain panel: which pixels made the model decide, for a pixel or for a whole class of the visible slice."""
+"""The Explain panel: which pixels made the model decide, whether the map can be trusted, what goes on inside, and where to paint next."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QRadioButton, QSlider, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_segtool.core.errors import SegtoolError
-from napari_segtool.core.registry import EXPLAINERS
-from napari_segtool.core.stack import Stack
-from napari_segtool.core.target import Target
+from napari_segtool.core.progress import Progress
+from napari_segtool.core.trust import TrustReport
 from napari_segtool.ui._align import align_labels
 from napari_segtool.ui._bridge import step_to_plane
-from napari_segtool.ui._entry_combo import EntryCombo
-from napari_segtool.ui._explain_look import limits_of, overlay_colormap
+from napari_segtool.ui._explain_asked import Explained, Wish, explained_steps
+from napari_segtool.ui._explain_compare import Query, query_of, show_explainers
+from napari_segtool.ui._explain_host import Ready
+from napari_segtool.ui._explain_inside import InsideSection
+from napari_segtool.ui._explain_layers import LayerNames
+from napari_segtool.ui._explain_looks import OPACITY, THRESHOLD, LookRows
+from napari_segtool.ui._explain_overlay import Overlay
 from napari_segtool.ui._explain_pick import PixelPicker
-from napari_segtool.ui._fields import guard_wheel
-from napari_segtool.ui._form import ParamsForm, form_layout
-from napari_segtool.ui._frame import order_focus
-from napari_segtool.ui._jobs import LatestJob
+from napari_segtool.ui._explain_places import PlacesSection
+from napari_segtool.ui._explain_settings import FIRST, ExplainerSettings
+from napari_segtool.ui._explain_target import TargetChooser
+from napari_segtool.ui._explain_trust import TrustSection, headline
+from napari_segtool.ui._form import form_layout
+from napari_segtool.ui._frame import line, order_focus
+from napari_segtool.ui._jobs import LatestJob, MakeSteps, TimeLeft
 from napari_segtool.ui._panel import Panel
-from napari_segtool.ui._plane_layer import maps_over, show_plane_map
-from napari_segtool.ui._predict_models import ModelChooser, class_names, misfit
-from napari_segtool.ui._predict_steps import plane_of
+from napari_segtool.ui._predict_models import ModelChooser, card_text, class_names, misfit
 from napari_segtool.ui._predict_worker import NetworkProcess
 from napari_segtool.ui._train_desk import LOOK_AFTER_MS
 
@@ -37,230 +42,222 @@ class ExplainPanel(Panel):
     name = "explain"
     title = "Explain"
     action = "Explain"
-    action_help = "Show which pixels speak for the class, in an overlay on the visible slice."
+    action_help = "Show which pixels speak for the class, in an overlay on the slice."
 
     def build(self) -> None:
-        """Model, target, class, explainer; below, how the overlay looks."""
+        """Model, target, explainer; how the overlay looks and whether to trust it; folded: inside the network, and places to fix."""
         self.process = self.session.shared(NetworkProcess)
         self.models = ModelChooser(self.session)
         self.models.desk.opened.connect(self._model_opened)
+        self.names = LayerNames(self.process, self)
         self.picker = PixelPicker(self.viewer, self)
         self.picker.picked.connect(self._picked)
         self._latest = LatestJob("explain", self)
-        self._latest.returned.connect(self._explained)
-        self._latest.failed.connect(self._explain_failed)
-        self._pixel: tuple[int, ...] | None = None
-        self._overlay: Image | None = None
-        self._asked: tuple[Image, str] | None = None
-        self._signed = False
-        self.at_pixel = QRadioButton("a clicked pixel")
-        self.at_pixel.setToolTip("Click in the picture: why does that pixel get the class? Each click asks anew.")
-        self.whole = QRadioButton("whole class")
-        self.whole.setToolTip("All pixels of the visible slice that are given the class.")
-        for button in (self.at_pixel, self.whole):
-            button.clicked.connect(self._target_chosen)
-        target = QHBoxLayout()
-        target.setSpacing(4)
-        target.addWidget(self.at_pixel)
-        target.addWidget(self.whole)
-        target.addStretch(1)
-        self.class_box = QComboBox()
-        self.class_box.setToolTip("The class that is explained.")
-        self.class_box.setAccessibleName("Class")
-        guard_wheel(self.class_box)
-        self.class_box.activated.connect(self._class_chosen)
-        self.explainer = EntryCombo(EXPLAINERS)
-        self.explainer.chosen.connect(self._explainer_chosen)
-        rows = form_layout()
-        for text, field in (("Model", self.models), ("Explain", target), ("Why class", self.class_box), ("By", self.explainer)):
-            label = QLabel(text)
-            if isinstance(field, QWidget):
-                label.setBuddy(field)
-                label.setToolTip(field.toolTip())
-            rows.addRow(label, field)
-        self._form_place = QVBoxLayout()
-        self.form: ParamsForm | None = None
-        self._form_of = ""
-        self._values: dict[str, dict[str, Any]] = {}
+        self._latest.returned.connect(self._answered)
+        self._latest.failed.connect(self._question_failed)
+        self._latest.progressed.connect(self._question_progressed)
+        self._clock = TimeLeft()
+        self._on_answer: Callable[[Any], object] | None = None
+        self.pixel: tuple[int, ...] | None = None
+        self.target = TargetChooser(self.viewer)
+        self.target.changed.connect(self._target_chosen)
+        self.target.asked_anew.connect(self._again)
+        self.target.help_wanted.connect(self._go)
+        self.settings = ExplainerSettings(self.names)
+        self.settings.chosen.connect(self._explainer_chosen)
+        self.settings.changed.connect(self._again)
+        self.settings.compare_wanted.connect(self._compare)
+        self.looks = LookRows()
+        self.overlay = Overlay(self.viewer, self.looks)
+        self.trust = TrustSection()
+        self.trust.wanted.connect(self._trust_wanted)
+        self.inside = InsideSection(self)
+        self.places = PlacesSection(self)
+        self.at_pixel, self.whole = self.target.buttons["pixel"], self.target.buttons["class"]
+        self.explainer, self.class_box = self.settings.explainer, self.target.class_box
+        self.opacity, self.threshold = self.looks.opacity, self.looks.threshold
+        rows, label = form_layout(), QLabel("Model")
+        label.setBuddy(self.models)
+        label.setToolTip(self.models.box.toolTip())
+        rows.addRow(label, self.models)
+        self._result = QWidget()
+        result = QVBoxLayout(self._result)
+        result.setContentsMargins(0, 0, 0, 0)
+        result.setSpacing(6)
+        result.addWidget(self.looks)
+        result.addWidget(self.trust)
         self.body.addLayout(rows)
-        self.body.addLayout(self._form_place)
-        self._make_looks()
+        for part in (self.target, self.settings, line(), self._result, line(), self.inside, self.places):
+            self.body.addWidget(part)
         self._recall()
         self._model_opened()
         align_labels(self)
 
-    def _make_looks(self) -> None:
-        self.opacity = _slider("How strongly the overlay covers the picture.", 70)
-        self.opacity.setAccessibleName("Opacity")
-        self.threshold = _slider("Leave out what is weaker than this part of the strongest.", 10)
-        self.threshold.setAccessibleName("Hide below")
-        self.opacity.valueChanged.connect(self._look)
-        self.threshold.valueChanged.connect(self._look)
-        self.opacity_text, self.threshold_text = QLabel(), QLabel()
-        for label in (self.opacity_text, self.threshold_text):
-            label.setFixedWidth(label.fontMetrics().horizontalAdvance("100 %"))
-            label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        rows = form_layout()
-        for text, slider, value in (("Opacity", self.opacity, self.opacity_text), ("Hide below", self.threshold, self.threshold_text)):
-            label, row = QLabel(text), QHBoxLayout()
-            label.setBuddy(slider)
-            label.setToolTip(slider.toolTip())
-            row.addWidget(slider, 1)
-            row.addWidget(value)
-            rows.addRow(label, row)
-        self._below = QWidget()
-        self._below.setLayout(rows)
-        rows.setContentsMargins(0, 4, 0, 0)
-        column = self.layout()
-        column.insertWidget(column.indexOf(self.message) + 1, self._below)
-        self._look()
-
-    # settings
+    # memory
 
     def _recall(self) -> None:
         kept = self.recall()
-        self._values = {str(name): dict(values) for name, values in kept.get("params", {}).items()}
-        self.explainer.choose(str(kept.get("explainer", "gradcam")))
-        self.opacity.setValue(int(kept.get("opacity", 70)))
-        self.threshold.setValue(int(kept.get("threshold", 10)))
-        (self.whole if kept.get("target") == "class" else self.at_pixel).setChecked(True)
-        self._make_form()
+        self.settings.restore(str(kept.get("explainer", FIRST)), kept.get("params", {}))
+        self.opacity.setValue(int(kept.get("opacity", OPACITY)))
+        self.threshold.setValue(int(kept.get("threshold", THRESHOLD)))
+        self.target.choose(str(kept.get("target", "pixel")))
 
     def _keep(self) -> None:
-        if self.form is not None:
-            self._values[self._form_of] = self.form.values()
         self.remember(
-            explainer=self._form_of,
-            params=self._values,
+            explainer=self.settings.entry.name,
+            params=self.settings.values(),
             opacity=self.opacity.value(),
             threshold=self.threshold.value(),
-            target="class" if self.whole.isChecked() else "pixel",
+            target=self.target.kind,
         )
-
-    def _make_form(self) -> None:
-        entry = self.explainer.entry()
-        if self.form is not None:
-            self._values[self._form_of] = self.form.values()
-            self._form_place.removeWidget(self.form)
-            self.form.hide()
-            self.form.deleteLater()
-            self.form = None
-        if entry is None:
-            return
-        self._form_of = entry.name
-        self.form = ParamsForm(entry.params)
-        self.form.set_values(self._values.get(entry.name, {}))
-        self.form.fold.button.setToolTip("Settings that rarely need another value.")
-        self.form.changed.connect(self._again)
-        self._form_place.addWidget(self.form)
-        align_labels(self)
 
     # hooks of the frame
 
     def image_changed(self, layer: Image | None) -> None:
         """Ask about the new image from now on."""
-        self._pixel = None
+        self.pixel = None
         self.picker.clear()
+        self.target.follow(layer)
+        self.overlay.forget()
+        self.trust.forget()
+        self.inside.clear()
+        self.places.forget()
         self._aim()
-        self._below.setVisible(layer is not None)
 
     def became_visible(self) -> None:
-        """Look for models; listen for clicks."""
+        """Look for models; listen for clicks; wake the process that answers."""
         QTimer.singleShot(LOOK_AFTER_MS, self._look_around)
         self._aim()
 
     def _look_around(self) -> None:
         if not self._released:
             self.models.desk.look()
+            if self.in_view:
+                self.names.follow(self.models.desk.bundle)
 
     def became_hidden(self) -> None:
-        """Stop listening for clicks, and remember the settings."""
+        """Stop listening for clicks, take lines away, and remember the settings."""
         self.picker.switch(None)
         self.picker.clear()
+        self.overlay.clear()
+        self.inside.clear()
+        self.places.clear()
         self._keep()
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Fill the choosers again."""
+        super().reset_choices(event)
+        if not self._released and hasattr(self, "target"):
+            self.target.fill()
+
+    def theme_changed(self, dark: bool, text_colour: str) -> None:
+        """Links that can be read."""
+        self.target.set_theme(dark)
 
     def released(self) -> None:
         """Let go of the models."""
         self._latest.cancel()
+        self.names.cancel()
+        self.inside.release()
+        self.target.release()
         self.models.desk.opened.disconnect(self._model_opened)
         self.models.release()
 
     def _aim(self) -> None:
-        """Listen for clicks where a pixel is asked for."""
-        listening = self.in_view and self.at_pixel.isChecked() and self.models.desk.bundle is not None
+        """Listen for clicks where one says what is meant."""
+        listening = self.in_view and self.target.clicks and self.models.desk.bundle is not None
         self.picker.switch(self.image if listening else None)
-        if not self.at_pixel.isChecked():
+        if not self.target.clicks:
             self.picker.clear()
-        if listening and self.image is not None and self._pixel is None and self.state == "ready":
-            self.say("Click a pixel in the picture.")
+        if listening and self.image is not None and self.pixel is None and self.state == "ready":
+            self.say("Click a pixel in the picture." if self.target.kind == "pixel" else "Click an object in the picture.")
 
     def _model_opened(self) -> None:
-        bundle, before = self.models.desk.bundle, self.class_box.currentText()
-        self.class_box.clear()
-        if bundle is not None:
-            for value, name in class_names(bundle.card).items():
-                self.class_box.addItem(name, value)
-            self.class_box.setCurrentIndex(max(0, self.class_box.findText(before)))
+        bundle = self.models.desk.bundle
+        self.target.set_classes(class_names(bundle.card) if bundle is not None else {})
+        self.models.card.setVisible(bundle is None)  # its three lines are wanted for choosing, not for asking
+        self.models.box.setToolTip(card_text(bundle.card) if bundle is not None else "The model to explain.")
+        if self.in_view:
+            self.names.follow(bundle)
         if self.message.kind == "warning" and self.state == "ready":
             self.message.clear()
         self._aim()
 
-    # asking
+    # what is chosen
 
-    def _target_chosen(self, _: bool) -> None:
+    def _target_chosen(self) -> None:
         if self.state == "ready":
             self.message.clear()
+        self.pixel = None if self.target.clicks else self.pixel
         self._aim()
+        order_focus(self)
 
-    def _class_chosen(self, _: int) -> None:
-        self._again()
-
-    def _explainer_chosen(self, _: str) -> None:
-        self._make_form()
+    def _explainer_chosen(self) -> None:
+        align_labels(self)
         order_focus(self)
         self._again()
 
-    def _again(self, _: str = "") -> None:
+    def _again(self) -> None:
         """Ask again after a setting was changed, if there is an answer that it changes."""
-        if self._overlay is not None and self._overlay in self.viewer.layers:
+        if self.overlay.shown is not None and self.overlay.layer is not None:
             self.guarded(self.start)
 
     def _picked(self, pixel: tuple[int, ...]) -> None:
-        self._pixel = pixel
+        self.pixel = pixel
         self.picker.show(pixel)
         self.guarded(self.start)
 
-    def start(self) -> None:
-        """Ask the model about the pixel that was clicked, or about the class."""
+    def _go(self, panel: str) -> None:
+        self.go_to(panel)()
+
+    # asking
+
+    def ready(self) -> Ready | None:
+        """Return model and image, or say what is missing."""
         desk, image = self.models.desk, self.image
         offers = {**self.links_to("train"), "Open a model…": self.models.ask}
         if desk.chosen is None:
-            return self.missing("There is no model to explain yet. Train one, or open one from a folder.", offers)
-        if desk.error is not None:
-            return self.fail(desk.error, offers)
-        if desk.bundle is None:
-            return self.missing("The model is still being opened. Try again in a moment.")
-        if image is None:
-            return self.missing("Open an image first.")
-        if self.form is None:
-            return self.missing("There is no explainer installed.")
-        pixel = self._pixel if self.at_pixel.isChecked() else None
-        if self.at_pixel.isChecked() and pixel is None:
-            return self.missing("Click a pixel in the picture first: the question is why it gets its class.")
-        stack = self.session.stack(image)
-        unfit = misfit(desk.bundle.card, stack)
-        if unfit.endswith("cannot be used on it."):
-            return self.missing(unfit, offers)
-        self._keep()
-        value = int(self.class_box.currentData())
-        target = Target(value, point=pixel) if pixel is not None else Target(value, plane=self.plane)
-        client, params = self.process.client, self.form.params().model_dump(mode="json")
-        entry = self.explainer.entry()
-        assert entry is not None
-        self._asked = (image, self.class_box.currentText())
-        self.working("looking inside… (the first time takes a few seconds)" if not self.process.running else "looking inside…")
-        self._latest.submit(partial(client.explain_steps, desk.bundle, stack, entry.name, target, device=self.process.device, **params))
+            self.missing("There is no model to explain yet. Train one, or open one from a folder.", offers)
+        elif desk.error is not None:
+            self.fail(desk.error, offers)
+        elif desk.bundle is None:
+            self.missing("The model is still being opened. Try again in a moment.")
+        elif image is None:
+            self.missing("Open an image first.")
+        else:
+            stack = self.session.stack(image)
+            unfit = misfit(desk.bundle.card, stack)
+            if not unfit.endswith("cannot be used on it."):
+                return Ready(desk.bundle, image, stack)
+            self.missing(unfit, offers)
         return None
+
+    def wish(self, ready: Ready) -> Wish | None:
+        """Return what is pointed at, or say what is missing."""
+        volumes = int(ready.bundle.card.get("spatial", 2)) == 3
+        wish = self.target.wish(ready.image, ready.stack, self.plane, self.pixel, volumes=volumes)
+        if isinstance(wish, str):
+            self.missing(wish, self.links_to("predict") if self.target.kind == "object" and self.target.objects.layer is None else None)
+            return None
+        return wish
+
+    def ask(self, make_steps: MakeSteps, on_result: Callable[[Any], object], what: str) -> None:
+        """Ask instead of whatever is asked now."""
+        self._on_answer, self._clock = on_result, TimeLeft()
+        self.working(f"{what}…" if self.process.running else f"{what}… (the first time takes a few seconds)")
+        self._latest.submit(make_steps)
+
+    def start(self) -> None:
+        """Ask the model about what is pointed at."""
+        ready = self.ready()
+        wish = None if ready is None else self.wish(ready)
+        if ready is None or wish is None:
+            return
+        self._keep()
+        params = self.settings.params().model_dump(mode="json")
+        entry = self.settings.entry
+        steps = partial(explained_steps, self.process.client, ready.bundle, ready.stack, wish, entry.name, params, device=self.process.device)
+        self.ask(steps, partial(self._explained, ready.image), entry.title)
 
     def stop(self) -> None:
         """Forget the question."""
@@ -271,57 +268,71 @@ class ExplainPanel(Panel):
         self.rest()
         self.say("Stopped; nothing was changed.")
 
-    def _explained(self, overlay: Stack) -> None:
-        assert self._asked is not None
-        image, name = self._asked
-        if image not in self.viewer.layers:
-            self.rest()
-            return self.say("The image was removed meanwhile; its explanation was dropped.")
-        values = plane_of(overlay.data, overlay.axes)
-        plane = tuple(overlay.memo["plane"])
-        self._signed, limits = limits_of(values)
-        looks = {
-            "colormap": overlay_colormap(self._signed, self.threshold.value() / 100),
-            "contrast_limits": limits,
-            "opacity": self.opacity.value() / 100,
-            "blending": "translucent_no_depth",
-        }
-        notes = {"axes": overlay.axes, "history": [step.as_dict() for step in overlay.memo["history"]]}
-        self._overlay = show_plane_map(self.viewer, values, plane, image, f"{image.name} · {_title(overlay, image)}", notes=notes, **looks)
-        for layer in maps_over(self.viewer, image):
-            layer.visible = layer is self._overlay  # maps cover each other
-        if plane != self.plane:
-            step_to_plane(self.viewer, image, plane)
-        note = str(overlay.memo.get("note", ""))
-        pixel = self._pixel if self.at_pixel.isChecked() else None
-        axes = self.session.stack(image).label_axes.lower()
-        what = "all its pixels on this slice" if pixel is None else "pixel " + ", ".join(f"{axis} {at}" for axis, at in zip(axes, pixel, strict=True))
-        meaning = "Red speaks for it, blue against it." if self._signed else "Bright pixels matter most." if np.any(values) else "Nothing speaks for it here."
-        return self.done(f"Why “{name}”: {what}. {meaning} {note}".strip(), self.links_to("export"))
+    def _question_progressed(self, progress: Progress) -> None:
+        if self._state == "working":
+            self._clock.note(progress)
+            self.show_progress(progress, self._clock.seconds_left)
 
-    def _explain_failed(self, error: BaseException) -> None:
+    def _answered(self, answer: Any) -> None:
+        on_answer, self._on_answer = self._on_answer, None
+        if on_answer is None or self._released:
+            return
+        self.rest()
+        self.guarded(partial(on_answer, answer))
+
+    def _question_failed(self, error: BaseException) -> None:
         notes = "\n".join(getattr(error, "__notes__", ()))
         self.fail(error, {"Try again": self.start}, details=notes if isinstance(error, SegtoolError) else "")
 
-    # looks
+    # the map
 
-    def _look(self, _: int = 0) -> None:
-        self.opacity_text.setText(f"{self.opacity.value()} %")
-        self.threshold_text.setText(f"{self.threshold.value()} %")
-        layer = self._overlay
-        if layer is not None and layer in self.viewer.layers:
-            layer.opacity = self.opacity.value() / 100
-            layer.colormap = overlay_colormap(self._signed, self.threshold.value() / 100)
+    def _explained(self, image: Image, explained: Explained) -> None:
+        if image not in self.viewer.layers:
+            return self.say("The image was removed meanwhile; its explanation was dropped.")
+        self.overlay.show(image, explained)
+        self.trust.forget()
+        if image is self.image and explained.plane != self.plane:
+            step_to_plane(self.viewer, image, explained.plane)
+        return self.done(self.overlay.text(), {"Trust it?": self._trust_wanted, "Export": self._export})
 
+    def _export(self) -> None:
+        from napari_segtool.ui.workspace import show_panel
 
-def _title(overlay: Stack, image: Image) -> str:
-    return overlay.name.removeprefix(image.name).strip(" ·") or "explanation"
+        panel = show_panel(self.viewer, "export")
+        if self.overlay.layer is not None:
+            panel.offer(self.overlay.layer)
 
+    # several explainers
 
-def _slider(tip: str, value: int) -> QSlider:
-    slider = QSlider(Qt.Orientation.Horizontal)
-    slider.setRange(0, 100)
-    slider.setValue(value)
-    slider.setToolTip(tip)
-    guard_wheel(slider)
-    return slider
+    def _compare(self) -> None:
+        show_explainers(self.session, self._query, self._take)
+
+    def _query(self) -> Query | str:
+        ready = self.ready()
+        wish = None if ready is None else self.wish(ready)
+        return self.message.plain if ready is None or wish is None else query_of(self, ready, wish)
+
+    def _take(self, image: Image, explained: Explained) -> None:
+        """Show a map of the comparison as if it had been asked for here."""
+        self._latest.cancel()
+        self.settings.choose(explained.explainer, explained.params)
+        align_labels(self)
+        order_focus(self)
+        self.rest()
+        self.guarded(partial(self._explained, image, explained))
+
+    # can it be trusted?
+
+    def _trust_wanted(self) -> None:
+        shown = self.overlay.shown
+        if shown is None or self.overlay.layer is None:
+            return self.missing("Explain something first: the map that is shown is what is checked.")
+        asked = partial(self.process.client.inside_steps, "trust", shown.bundle, shown.stack, device=self.process.device)
+        settings = {"explainer": shown.explainer, "target": shown.target, **shown.params}
+        return self.ask(partial(asked, **settings), partial(self._judged, shown), "Checking the map")
+
+    def _judged(self, shown: Explained, report: TrustReport) -> None:
+        if shown is self.overlay.shown:
+            self.trust.show_report(report)
+            self.overlay.judged(report)
+            self.done(f"{headline(report)[0]} Why stands under the sliders.", {"Export": self._export})

@@ -100,6 +100,13 @@ class ExportPanel(Panel):
 
     # what
 
+    def offer(self, layer: Layer) -> None:
+        """Choose a layer as if the user had, if it can be written."""
+        if exportable(layer) and layer in self.viewer.layers:
+            self.layer_combo.fill()
+            self.layer_combo.set_layer(layer)
+            self._layer_chosen(layer)
+
     def _choose_newest(self) -> None:
         """Choose the result made last, else the newest labels, else the newest layer, unless the user has chosen one."""
         layers = [layer for layer in self.viewer.layers if exportable(layer)]

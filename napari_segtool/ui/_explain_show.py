@@ -1,0 +1,176 @@
+"""What the Explain panel lays over the picture beside its maps: outlines, boxes, activations; and the way to a place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Layer, Shapes
+from napari.layers import Labels as LabelsLayer
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_segtool.core.inside import ReceptiveField
+from napari_segtool.core.planes import PlaneIndex
+from napari_segtool.core.stack import Stack
+from napari_segtool.core.target import Region
+from napari_segtool.ui._bridge import META, arrange, axes_of, data_of, notes_of, placement_of, step_to_plane
+from napari_segtool.ui._plane_layer import kept_selection, plane_data, plane_placement, remove_layer
+
+Box = tuple[int, int, int, int]
+BLUE, ORANGE = "#56B4E9", "#E69F00"
+_CONTOUR_PX = 2
+_AROUND = 5.0
+"""A place is shown with so many times its own size around it."""
+_LEAST_PX = 64
+
+
+def show_outline(viewer: Any, image: Image, plane: PlaneIndex, region: Region, axes: str) -> LabelsLayer | None:
+    """Draw a line around the pixels of a region on a slice; None where it does not reach the slice."""
+    data = data_of(image)
+    letters = axes_of(image)
+    sides = tuple(data.shape[letters.index(axis)] for axis in "YX")
+    flat = region.mask if region.mask.ndim == 2 else _cut(region, plane, axes)
+    if flat is None:
+        return None
+    lying = axes.index("Y") > axes.index("X")
+    mask = np.zeros(sides[::-1] if lying else sides, np.uint8)
+    start = region.start if region.mask.ndim == 2 else tuple(at for at, axis in zip(region.start, axes, strict=True) if axis in "YX")
+    mask[tuple(slice(first, first + n) for first, n in zip(start, flat.shape, strict=True))] = flat
+    layer = LabelsLayer(
+        plane_data(mask.T if lying else mask, image),
+        name=f"{image.name} · explained",
+        colormap=DirectLabelColormap(color_dict={None: "transparent", 1: BLUE}),
+        opacity=1.0,
+        metadata={META: {"role": "preview", "source": image.name}},
+        **plane_placement(image, plane),
+    )
+    layer.contour = _CONTOUR_PX
+    layer.editable = False
+    with kept_selection(viewer):
+        viewer.add_layer(layer)
+    return layer
+
+
+def show_boxes(viewer: Any, image: Image, plane: PlaneIndex, boxes: list[Box], name: str) -> Shapes:
+    """Draw boxes on a slice; the layer of that name is drawn anew."""
+    return _draw(viewer, image, plane, [_corners(box) for box in boxes], [ORANGE] * len(boxes), name)
+
+
+def show_field(viewer: Any, image: Image, plane: PlaneIndex, field: ReceptiveField, name: str) -> Shapes:
+    """Draw the effective receptive field of a pixel as a line, and what the network can see at all as a box."""
+    outline = np.asarray(field.outline, float)
+    closed = np.concatenate([outline, outline[:1]]) if len(outline) > 1 else outline
+    lines, colours = [_corners(field.box)], [BLUE]
+    if len(closed) > 2:
+        lines, colours = [closed, *lines], [ORANGE, *colours]
+    return _draw(viewer, image, plane, lines, colours, name)
+
+
+def show_activations(viewer: Any, image: Image, seen: Stack, name: str) -> Image:
+    """Lay a layer's feature maps over the image, one behind the other along a new first axis.
+
+    Parameters
+    ----------
+    seen
+        As `api.activations` returns it.
+    """
+    data = np.stack([arrange(one, seen.axes[1:], image) for one in np.asarray(seen.data)])
+    placement = plane_placement(image, tuple(seen.memo["plane"]))
+    count = len(placement["scale"])
+    letters = [letter for i, letter in enumerate(axes_of(image).replace("S", "")) if letter != "C" or i > 0]
+    scale, corner = np.array(placement["scale"], float), np.zeros(count)
+    for axis, step, offset in zip("YX", seen.memo["scale_px"], seen.memo["offset_px"], strict=True):
+        corner[letters.index(axis)] = offset * scale[letters.index(axis)]
+        scale[letters.index(axis)] *= step
+    turn, shear, affine = np.eye(count + 1), np.eye(count + 1), np.eye(count + 2)
+    turn[1:, 1:], shear[1:, 1:], affine[1:, 1:] = placement["rotate"], placement["shear"], placement["affine"]
+    moved = np.asarray(placement["translate"]) + np.asarray(placement["rotate"]) @ np.asarray(placement["shear"]) @ corner
+    finite = data[np.isfinite(data)]
+    low, high = (float(value) for value in np.quantile(finite, (0.0, 0.995))) if finite.size else (0.0, 1.0)
+    remove_layer(viewer, _named(viewer, name))
+    layer = Image(
+        data,
+        name=name,
+        colormap="magma",
+        contrast_limits=(low, high if high > low else low + 1.0),
+        opacity=0.8,
+        blending="translucent_no_depth",
+        scale=(1.0, *scale),
+        translate=(0.0, *moved),
+        rotate=turn,
+        shear=shear,
+        affine=affine,
+        units=("pixel", *placement["units"]),
+        axis_labels=("feature", *placement["axis_labels"]),
+        metadata={META: {"role": "overlay", "source": image.name}},
+    )
+    notes_of(layer).update({"history": [step.as_dict() for step in seen.memo["history"]]})
+    with kept_selection(viewer):
+        viewer.add_layer(layer)
+    return layer
+
+
+def go_to_place(viewer: Any, image: Image, plane: PlaneIndex, centre: tuple[int, int], box: Box) -> None:
+    """Show a place: its slice, in the middle of the canvas, as large as it can be well seen."""
+    step_to_plane(viewer, image, plane)
+    letters = axes_of(image).replace("S", "")
+    place = np.zeros(len(letters))
+    place[[letters.index("Y"), letters.index("X")]] = centre
+    world = np.asarray(image.data_to_world(place), float)
+    camera = viewer.scene.camera
+    middle = np.array(camera.center, float)
+    for i, letter in enumerate(letters):
+        axis = viewer.dims.ndim - len(letters) + i
+        if letter in "YX" and axis in viewer.dims.displayed:
+            middle[len(middle) - len(viewer.dims.displayed) + viewer.dims.displayed.index(axis)] = world[i]
+    camera.center = tuple(middle)
+    side_px = max(_LEAST_PX, _AROUND * max(box[2] - box[0], box[3] - box[1]))
+    step = abs(float(image.scale[letters.index("Y")]))
+    camera.zoom = max(camera.zoom, min(viewer.canvas.size) / (side_px * step))
+
+
+def _draw(viewer: Any, image: Image, plane: PlaneIndex, lines: list[NDArray[np.float64]], colours: list[str], name: str) -> Shapes:
+    letters = [letter for i, letter in enumerate(axes_of(image).replace("S", "")) if letter != "C" or i > 0]
+    fixed = dict(zip([letter for letter in letters if letter not in "CYX"], plane, strict=True))
+    paths = []
+    for line in lines:
+        path = np.zeros((len(line), len(letters)))
+        for i, letter in enumerate(letters):
+            path[:, i] = line[:, "YX".index(letter)] if letter in "YX" else fixed.get(letter, 0)
+        paths.append(path)
+    remove_layer(viewer, _named(viewer, name))
+    layer = Shapes(
+        paths,
+        shape_type="path",
+        edge_color=colours,
+        face_color="transparent",
+        edge_width=2,
+        name=name,
+        metadata={META: {"role": "preview", "source": image.name}},
+        **placement_of(image),
+    )
+    layer.editable = False
+    with kept_selection(viewer):
+        viewer.add_layer(layer)
+    return layer
+
+
+def _corners(box: Box) -> NDArray[np.float64]:
+    """The line around a box, which runs between pixels."""
+    top, left, bottom, right = box[0] - 0.5, box[1] - 0.5, box[2] - 0.5, box[3] - 0.5
+    return np.array([(top, left), (top, right), (bottom, right), (bottom, left), (top, left)])
+
+
+def _cut(region: Region, plane: PlaneIndex, axes: str) -> NDArray[np.bool_] | None:
+    fixed = dict(zip([axis for axis in axes if axis not in "YX"], plane, strict=True))
+    key: list[Any] = []
+    for axis, first, n in zip(axes, region.start, region.mask.shape, strict=True):
+        if axis not in "YX" and not 0 <= fixed[axis] - first < n:
+            return None
+        key.append(slice(None) if axis in "YX" else fixed[axis] - first)
+    return region.mask[tuple(key)]
+
+
+def _named(viewer: Any, name: str) -> Layer | None:
+    return next((layer for layer in viewer.layers if layer.name == name and META in layer.metadata), None)
