@@ -84,7 +84,7 @@ def over_steps(marks: Prediction | Marks, stack: Stack, slices: str, what: str) 
             f"The {what} has the shape {array.shape}, but the image needs {stack.label_shape} ({stack.label_axes}).",
             hint="Give one value for each pixel of the same slices.",
         )
-    return (yield from as_progress(label_array_steps(array), 0, 1, what))
+    return (yield from as_progress(label_array_steps(array), 0, 1, f"given {what}"))
 
 
 def check_pixels(stack: Stack) -> None:

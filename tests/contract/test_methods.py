@@ -207,7 +207,7 @@ def test_every_setting_may_be_at_both_ends_and_not_beyond(entry):
 def test_it_can_be_left_after_any_step_and_lets_go_of_its_memory(entry):
     stack = stack_of("ZYX", (16, 256, 256), "float32")
     settings = settings_for(entry, stack)
-    rule_of(entry, usual("3-D uint8"))  # load libraries first
+    labels_of(entry, usual("3-D uint8"))  # load libraries first
     for count in (1, 5, 20):
         tracemalloc.start()
         steps = segment_steps(stack, entry.name, **settings)
