@@ -72,8 +72,9 @@ class Adviser:
             self._clear(told)
             self._lock.release()
 
-    def rest(self) -> None:
+    def rest_steps(self) -> Steps[None]:
         """End the process where nobody waits for it, and give its memory back; the next question starts another."""
+        yield Progress(0, 0, "freeing memory")
         if self._lock.acquire(blocking=False):
             try:
                 self._apart.close()

@@ -85,6 +85,7 @@ class Rates(Tool):
         self.suggestion = math.nan if found["suggestion"] is None else float(found["suggestion"])
         self._draw()
         if math.isnan(self.suggestion):
+            self.rest()
             return self.missing("The loss never fell clearly, so no rate can be told from it. Check the labels, or keep the rate that is set.")
         self.use_button.setText(f"Use {self.suggestion:g}")
         self.use_button.setEnabled(True)

@@ -80,9 +80,9 @@ class TopicForm(ParamsForm):
         self.topics: dict[str, Fold] = {}
         self._defaults = {info.name: info.default for info in describe(params_class)}
         super().__init__(params_class)
-        for topic in (*TOPICS, "More"):
-            if topic in self.topics:
-                self.fold.content.layout().addRow(self.topics[topic])
+        self.topics = {topic: self.topics[topic] for topic in (*TOPICS, "More") if topic in self.topics}
+        for fold in self.topics.values():
+            self.fold.content.layout().addRow(fold)
         self.changed.connect(self._count)
         self._count()
 

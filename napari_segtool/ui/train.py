@@ -207,6 +207,7 @@ class TrainPanel(Panel):
     def _weighed(self, order: Order, found: WeightMap) -> None:
         image = order.layers[0]
         if image not in self.viewer.layers:
+            self.rest()
             return self.missing("The image was closed meanwhile.")
         name = f"{image.name} · weights"
         with kept_selection(self.viewer):
@@ -252,7 +253,7 @@ class TrainPanel(Panel):
     # what the desk says
 
     def _begun(self) -> None:
-        self.adviser.rest()  # its memory is the training's now
+        self.session.start(self.adviser.rest_steps, "freeing memory").start()  # it is the training's now
         found = self.desk.folder is not None and not self.desk.making
         self.working("looking at the run…" if found else "opening the run…" if self.desk.folder is not None else "copying the images…")
         self._stop_row.setEnabled(True)
