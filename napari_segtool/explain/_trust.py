@@ -45,7 +45,7 @@ def trust_steps(
     Parameters
     ----------
     bundle, stack, explainer, target, device, threads, loaded
-        As for `explain_steps`; the network computes in float32.
+        As for `explain_steps`. Maps are drawn in float32; the curves, which are means, come from the number format that pays here.
     trust
         How thoroughly.
     **params
@@ -65,7 +65,7 @@ def trust_steps(
     values = entry.params.build(**params)
     if loaded is None:
         yield Progress(0, 0, "loading the model")
-        loaded = load_model(bundle, device=device, precision="float32", threads=threads)
+        loaded = load_model(bundle, device=device, threads=threads)
     asker = _Asker(loaded, stack, target, entry, values)
     away_px = yield from asker.decide_steps()
     groups = grouped(weighted_blocks(asker.trained.model.forward), settings.layers)
@@ -118,6 +118,7 @@ class _Asker:
 
     def __init__(self, model: LoadedModel, stack: Stack, target: Target, entry: Entry, values: Params) -> None:
         self._stack, self._target, self._entry, self._values = stack, target, entry, values
+        self.quick = model.forward
         self._model = replace(model, forward=model.forward.altered(lambda network: network))
         self.trained = Question(self._model, stack, target)
 
@@ -177,7 +178,7 @@ def _curves_steps(asker: _Asker, drawn: NDArray[np.float32], settings: TrustPara
         seed = -1 if number < 0 else settings.seed + number
         ranks, count = ordered_blocks(drawn, rows, columns, settings.block_px, seed)
         label = "deletion and insertion" if number < 0 else "in a random order"
-        curves = yield from curves_steps(question, ranks, count, steps=min(settings.steps, count), measure=settings.measure, label=label)
+        curves = yield from curves_steps(question, ranks, count, steps=min(settings.steps, count), measure=settings.measure, label=label, forward=asker.quick)
         found.append(curves)
     own, chance = found[0], found[1:]
     return own, (mean_curve([pair[0] for pair in chance]), mean_curve([pair[1] for pair in chance]))

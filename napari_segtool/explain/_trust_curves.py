@@ -14,6 +14,7 @@ from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.trust import Curve
 from napari_segtool.explain._occlude import cover
 from napari_segtool.explain._question import Part, Question
+from napari_segtool.nets._forward import Forward
 
 _BLOCKS = 576
 """About how many blocks are covered one after the other where their size is not given."""
@@ -64,7 +65,9 @@ def ordered_blocks(drawn: NDArray[np.floating], rows: slice, columns: slice, blo
     return ranks, count
 
 
-def curves_steps(question: Question, ranks: NDArray[np.int64], count: int, *, steps: int, measure: str, label: str) -> Steps[tuple[Curve, Curve]]:
+def curves_steps(
+    question: Question, ranks: NDArray[np.int64], count: int, *, steps: int, measure: str, label: str, forward: Forward | None = None
+) -> Steps[tuple[Curve, Curve]]:
     """Return the deletion and the insertion curve of one order of blocks.
 
     Deletion covers them with the slice's mean, insertion shows them on the blurred slice. Of a volume only the plane is changed.
@@ -76,27 +79,30 @@ def curves_steps(question: Question, ranks: NDArray[np.int64], count: int, *, st
     measure
         "probability": of the class, averaged over the pixels asked about; "logit": the same of what is asked about.
 
+    forward
+        The network in another number format; by default the question's own.
+
     References
     ----------
     Petsiuk et al. 2018, doi:10.48550/arXiv.1806.07421.
     """
     edges = [round(i * count / steps) for i in range(steps + 1)]
     covered = torch.from_numpy(np.searchsorted(np.asarray(edges), ranks, side="right"))  # covered from this step on, (Y, X)
-    totals, pixels = np.zeros((2, steps + 1)), 0.0
+    totals, pixels, shown = np.zeros((2, steps + 1)), 0.0, forward or question.model.forward
     for part in question.parts():
-        mask = part.mask(question.model.forward.logits(part.pixels))
+        mask = part.mask(shown.logits(part.pixels))
         yield Progress(0, 0, label)
         if not mask.any():
             continue
         pixels += float(mask.sum())
         since = covered[part.tile.outer[-2:]].to(part.pixels.device)
         fills = (cover(question, part, "mean", 0), cover(question, part, "blur", _BLUR_SIDE_PX))
-        at_once = max(1, question.model.forward.largest_px() // math.prod(part.tile.outer_shape))
+        at_once = max(1, shown.largest_px() // math.prod(part.tile.outer_shape))
         for way, fill in enumerate(fills):
             for first in range(0, steps + 1, at_once):
                 numbers = range(first, min(first + at_once, steps + 1))
                 batch = torch.cat([_changed(question, part, fill, (since <= step) != (way == 1)) for step in numbers])
-                totals[way, first : first + len(numbers)] += _sums(question, part, question.model.forward.logits(batch), measure)
+                totals[way, first : first + len(numbers)] += _sums(question, part, shown.logits(batch), measure)
                 yield Progress(way * (steps + 1) + first + len(numbers), 2 * (steps + 1), label)
     fractions = tuple(edge / count for edge in edges)
     deletion, insertion = ([float(total / pixels) for total in row] if pixels else [math.nan] * (steps + 1) for row in totals)
