@@ -30,9 +30,9 @@ from napari_segtool.training._strokes_intact import StrokeStrengths, measure_str
 from napari_segtool.training._touching import gaps_between
 
 _GRID = np.arange(-12, 13) / 4
-_SMOOTHING = 0.75
+_SMOOTHING = 1.0
 """Of the objects' agreement, in units of the bias."""
-_DICE_TO_LOSE, _DICE_SHARE = 0.05, 0.25
+_DICE_TO_LOSE, _DICE_SHARE = 0.05, 0.1
 """What objects and strokes may cost in Dice, and how much Dice counts beside them."""
 _SHRINKAGE, _SHRINKAGE_PAINT = 0.1, 0.5
 _PIXELS_A_PART = 500
