@@ -221,7 +221,8 @@ def slides(info: FieldInfo) -> bool:
 
 
 def _decimals(info: FieldInfo) -> int:
-    """Enough decimals for the smallest number the declaration mentions, and one more to tune it."""
+    """Enough decimals for every number the declaration mentions, and one more to tune the smallest."""
     numbers = [abs(value) for value in (info.default, info.minimum, info.maximum) if value]
     smallest = min(numbers, default=1.0)
-    return min(10, max(1, 1 - math.floor(math.log10(smallest))))
+    written = max((len(f"{value:.10f}".rstrip("0").partition(".")[2]) for value in numbers), default=0)
+    return min(10, max(1, 1 - math.floor(math.log10(smallest)), written))
