@@ -20,7 +20,7 @@ from napari_segtool.ui._train_why import Why
 _TOOLS: tuple[tuple[str, str, type[Tool]], ...] = (
     ("What it will do and why…", "The settings that are chosen from your images, one reason each, and about how much memory and time it takes.", Why),
     ("Look at examples…", "Patches as the network will see them, varied, with your labels over them.", Examples),
-    ("Network…", "A drawing of the network: layers, shapes, how far it sees, weights, memory.", Network),
+    ("Network…", "A drawing of the network: layers, shapes, how far it sees, parameters, memory.", Network),
     ("Find learning rate…", "A short test that shows which learning rate suits this network and these images.", Rates),
 )
 

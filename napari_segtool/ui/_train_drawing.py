@@ -148,7 +148,7 @@ def details_of(drawing: NetworkDrawing) -> dict[str, str]:
     told = {}
     for block in drawing.blocks:
         layers = [f"{layer.kind}: {_size(layer.shape_out)}, {layer.shape_out[0]} channels" for layer in drawing.layers if layer.block == block.name]
-        head = f"<b>{html.escape(block.name)}</b> · {count_text(block.parameters)} weights"
+        head = f"<b>{html.escape(block.name)}</b> · {count_text(block.parameters)} parameters"
         told[block.name] = "<br>".join([head, *map(html.escape, layers or [block.summary])])
     return told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +12,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHBoxLayout, QLabel, QListView, QListWidget, QListWidgetItem
 
+from napari_segtool.core.labels import class_colour
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.ui._compare_grid import pixmap_of
 from napari_segtool.ui._frame import wrapping
@@ -55,7 +57,8 @@ def pictured_steps(order: Order, count: int, seed: int) -> Steps[tuple[Pictured,
     found = []
     for number, example in enumerate(examples, start=1):
         limits = tuple(float(value) for value in np.percentile(example.before, _SHOWN_PERCENT))
-        varied = _drawn(example.image, example.labels, limits)
+        unknown = ~example.labelled if order.labels_are == "mask" else None
+        varied = _drawn(example.image, example.labels, limits, unknown)
         found.append(Pictured(*varied, *_drawn(example.before, example.labels_before, limits)))
         yield Progress(number, count, "patch")
     return tuple(found)
@@ -98,6 +101,9 @@ class Examples(Tool):
         top.addWidget(self.labels)
         self.page.addLayout(top)
         self.page.addWidget(self.grid, 1)
+        self.legend = wrapping(QLabel())
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.page.addWidget(self.legend)
 
     def look(self, order: Order) -> None:
         """Draw others than the last time."""
@@ -111,6 +117,7 @@ class Examples(Tool):
 
     def _arrived(self, order: Order, pictures: tuple[Pictured, ...]) -> None:
         self.pictures = pictures
+        self.legend.setText(legend_of(order))
         self._show()
         more = f" Only the first of {len(order.pairs)} images is shown." if len(order.pairs) > 1 else ""
         self.done(f"{len(pictures)} patches of {order.pairs[0][0].name or 'the image'}.{more}")
@@ -125,8 +132,21 @@ class Examples(Tool):
             self.grid.addItem(item)
 
 
-def _drawn(image: NDArray[np.float32], labels: NDArray[np.unsignedinteger], limits: tuple[float, ...]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Draw a patch small: bare, and with its labels."""
+def legend_of(order: Order) -> str:
+    """Name the colours of the classes, in rich text; empty where classes have no names."""
+    names = [html.escape(name) for _, name in sorted(order.class_names.items())]
+    if order.labels_are == "paint":
+        coloured, clear = [(value, html.escape(name)) for value, name in sorted(order.class_names.items())], "not labelled"
+    else:
+        coloured, clear = list(enumerate(names))[1:], f"{names[0]}, dark: beyond the image" if names else ""
+    told = [f'<span style="color:{class_colour(value)}">●</span>&nbsp;{name}' for value, name in coloured]
+    return " &nbsp; ".join([*told, f"no colour: {clear}"]) if told else ""
+
+
+def _drawn(
+    image: NDArray[np.float32], labels: NDArray[np.unsignedinteger], limits: tuple[float, ...], unknown: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw a patch small: bare, and with its labels, dark where nothing is to be learned."""
     import cv2
 
     from napari_segtool.api._thumbnail import Backdrop
@@ -141,4 +161,7 @@ def _drawn(image: NDArray[np.float32], labels: NDArray[np.unsignedinteger], limi
     picture = scaled if colour else np.repeat(scaled[..., None], 3, axis=-1)
     rows, columns = (((np.arange(few) + 0.5) * many / few).astype(np.intp) for few, many in zip(size, labels.shape, strict=True))
     backdrop = Backdrop(np.ascontiguousarray(picture), rows, columns)
-    return backdrop.picture, backdrop.with_labels(labels)
+    over = backdrop.with_labels(labels)
+    if unknown is not None:
+        over[unknown[np.ix_(rows, columns)]] //= 3
+    return backdrop.picture, over

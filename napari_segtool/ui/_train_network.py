@@ -1,4 +1,4 @@
-"""Network: what is about to be trained, as a drawing, with how far it sees, its weights and its memory; it follows the settings."""
+"""Network: what is about to be trained, as a drawing, with how far it sees, its parameters and its memory; it follows the settings."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Network(Tool):
         self.seen.clicked.connect(self._show_seen)
         self.view = DrawingView()
         self.table = QTableWidget(0, 5)
-        self.table.setHorizontalHeaderLabels(["Block", "Layer", "In", "Out", "Weights"])
+        self.table.setHorizontalHeaderLabels(["Block", "Layer", "In", "Out", "Parameters"])
         self.table.setAccessibleName("Layers")
         self.table.setToolTip("Every layer, in the order they work; shapes are channels, then pixels of one patch.")
         self.table.verticalHeader().hide()
@@ -154,7 +154,7 @@ def summary_of(drawing: NetworkDrawing, stack: Stack) -> str:
         around += " px"
     patches = f"{drawing.batch} patches" if drawing.batch > 1 else "one patch"
     return (
-        f"<b>{drawing.title}</b>, {drawing.spatial}-D: <b>{count_text(drawing.parameters)}</b> weights. To decide one pixel it sees <b>{around}</b> around it. "
+        f"<b>{drawing.title}</b>, {drawing.spatial}-D: <b>{count_text(drawing.parameters)}</b> parameters. For one pixel it sees <b>{around}</b> around it. "
         f"A step with {patches} of {patch} px takes about <b>{_memory(drawing.training_bytes)}</b>, predicting as many {_memory(drawing.prediction_bytes)}."
     )
 

@@ -108,7 +108,7 @@ class Why(Tool):
 def summary_of(proposal: Proposal, order: Order) -> str:
     """Say what a training would cost: memory, time and steps, in rich text."""
     device = proposal.device.upper().replace("CUDA", "GPU").replace(":", " ") or "this machine"
-    parts = [f"<b>{count_text(proposal.parameters)}</b> weights"]
+    parts = [f"<b>{count_text(proposal.parameters)}</b> parameters"]
     if proposal.memory_mb:
         free = f" of {_memory(proposal.free_mb)} free" if proposal.free_mb else ""
         parts.append(f"about <b>{_memory(proposal.memory_mb)}</b>{free} on the {device}")

@@ -143,6 +143,8 @@ def test_examples_are_shown_varied_and_as_they_were_cut_and_drawn_again(masked, 
     tool = opened(masked, "Look at examples", Examples, qtbot)
     assert tool.state == "done", tool.message.plain
     assert tool.grid.count() == 8
+    assert "square" in tool.legend.text()
+    assert "no colour: ground" in tool.legend.text()
     first = tool.pictures[0]
     assert not np.array_equal(first.varied, first.cut)
     colours = np.abs(first.cut_labels.astype(int) - first.cut).sum(axis=-1) > 0
