@@ -169,7 +169,9 @@ def _doubt(model: LoadedModel, logits: Tensor, scale: Sequence[int]) -> Tensor:
 
 
 def _averaged(planes: Tensor, window: tuple[int, int]) -> Tensor:
-    return F.avg_pool2d(planes, window, 1, [n // 2 for n in window], count_include_pad=False)
+    for side in ((window[0], 1), (1, window[1])):  # one axis after the other: a large window would take as long as it has pixels
+        planes = F.avg_pool2d(planes, side, 1, [n // 2 for n in side], count_include_pad=False)
+    return planes
 
 
 def _finest(layers: dict[str, tuple[int, ...]]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from napari.layers import Image
+from qtpy.QtWidgets import QWidget
 
 from napari_segtool.core.planes import PlaneIndex
 from napari_segtool.core.result import ModelBundle
@@ -71,4 +72,8 @@ class Host(Protocol):
 
     def go_to(self, name: str) -> Callable[[], None]:
         """Return an action that raises another panel's tab."""
+        ...
+
+    def reveal(self, part: QWidget) -> None:
+        """Scroll to a part of the panel that has just appeared."""
         ...

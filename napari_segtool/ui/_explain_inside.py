@@ -14,7 +14,7 @@ from napari_segtool.core.inside import Patch, ReceptiveField
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
-from napari_segtool.ui._bridge import is_source_image
+from napari_segtool.ui._bridge import is_source_image, step_to_plane
 from napari_segtool.ui._explain_gallery import FILTER_PX, PATCH_PX, Gallery, Picture, filter_pictures, patch_pictures
 from napari_segtool.ui._explain_host import Host, Ready
 from napari_segtool.ui._explain_layers import layer_text
@@ -136,7 +136,7 @@ class InsideSection(Fold):
     def _row_changed(self, _: int) -> None:
         block = self._chosen()
         self.feature.setRange(0, max(0, block.features - 1) if block is not None else 0)
-        self.feature.setSuffix(f" of {block.features}" if block is not None else "")
+        self.feature.setSuffix(f" of {block.features - 1}" if block is not None else "")
 
     def _ask(self, verb: str, on_result: Any, what: str, ready: Ready, *images: Stack, **arguments: Any) -> None:
         process = self._host.process
@@ -178,6 +178,7 @@ class InsideSection(Fold):
         filters, pictures = answer
         self._found = ()
         self.gallery.show_pictures(pictures, FILTER_PX, f"Filters of {filters.memo['layer']}")
+        self._host.reveal(self.gallery)
         self._host.done(f"{len(pictures)} filters of {filters.memo['layer']}: red adds, blue takes away.")
 
     def _patches(self) -> None:
@@ -213,6 +214,7 @@ class InsideSection(Fold):
         self._found, pictures = answer
         self._images = images
         self.gallery.show_pictures(pictures, PATCH_PX, f"Where {what} is strongest")
+        self._host.reveal(self.gallery)
         if not pictures:
             return self._host.missing(f"The {what} answers to nothing in the open images.")
         return self._host.done(f"Where {what} is strongest. Click a patch to go there.")
@@ -238,6 +240,7 @@ class InsideSection(Fold):
 
     def _show_field(self, ready: Ready, pixel: tuple[int, ...], field: ReceptiveField) -> None:
         plane = tuple(at for at, axis in zip(pixel, ready.stack.label_axes, strict=True) if axis not in "YX")
+        step_to_plane(self._host.viewer, ready.image, plane)
         self._marks.append(show_field(self._host.viewer, ready.image, plane, field, f"{ready.image.name} · how far it sees"))
         side = round(field.side_px)
         size = f"{side} px" + (f" ({spacing_text((side * ready.stack.spacing_of('X'),))})" if ready.stack.spacing_um else "")

@@ -79,6 +79,12 @@ class PixelPicker(QObject):
         with kept_selection(self._viewer):
             self._viewer.add_layer(self._mark)
 
+    def lift(self) -> None:
+        """Put the mark over what was laid on the picture since."""
+        layers = self._viewer.layers
+        if self._mark is not None and self._mark in layers and layers[-1] is not self._mark:
+            layers.move(layers.index(self._mark), len(layers))
+
     def clear(self) -> None:
         """Take the mark away."""
         layer, self._mark = self._mark, None

@@ -112,6 +112,7 @@ class PlacesSection(Fold):
     def _arrived(self, image: Image, places: tuple[Place, ...]) -> None:
         self.places, self._image = places, image
         self._show_list()
+        self._host.reveal(self.paint_button)
         if not places:
             return self._host.missing("There is no other place like this in the image.")
         self._host.done(f"{len(places)} places like this, the best first. Click one to go there, then paint.", {"Paint here": self.paint_here})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_segtool.core.params import Params, describe
 from napari_segtool.core.registry import EXPLAINERS, Entry
@@ -43,25 +43,30 @@ class ExplainerSettings(QWidget):
         self._form_of = ""
         self.form: ParamsForm | None = None
         self.explainer = EntryCombo(EXPLAINERS, FAMILIES, "By")
+        self.explainer.box.setMinimumContentsLength(6)
         self.explainer.chosen.connect(self._chosen)
         self.compare_button = QPushButton("Compare…")
         self.compare_button.setToolTip("Ask several explainers the same question and see their maps side by side; choose the one to keep.")
         self.compare_button.clicked.connect(self._compare)
-        self.explainer.layout().addWidget(self.compare_button, 0, 2)
+        row = self.explainer.layout()
+        assert isinstance(row, QGridLayout)
+        row.addWidget(self.compare_button, 0, 2)
+        row.addWidget(self.explainer.summary, 1, 1, 1, 2)
         self.layer_box = QComboBox()
         self.layer_box.setAccessibleName("Layer")
         self.layer_box.setToolTip("Which layer of the network is looked at: the deepest sees widest, the last ones (up…) are finer and nearer to the decision.")
         self.layer_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.layer_box.setMinimumContentsLength(10)
+        self.layer_box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         guard_wheel(self.layer_box)
         self.layer_box.activated.connect(self._layer_chosen)
         self._layer_row = QWidget()
-        row = form_layout()
+        form = form_layout()
         label = caption("Layer")
         label.setToolTip(self.layer_box.toolTip())
         label.setBuddy(self.layer_box)
-        row.addRow(label, self.layer_box)
-        self._layer_row.setLayout(row)
+        form.addRow(label, self.layer_box)
+        self._layer_row.setLayout(form)
         self._place = QVBoxLayout()
         self._place.setContentsMargins(0, 0, 0, 0)
         layout = QVBoxLayout(self)

@@ -15,11 +15,11 @@ from napari_segtool.core.planes import PlaneIndex
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Region
 from napari_segtool.ui._bridge import META, arrange, axes_of, data_of, notes_of, placement_of, step_to_plane
-from napari_segtool.ui._plane_layer import kept_selection, plane_data, plane_placement, remove_layer
+from napari_segtool.ui._plane_layer import kept_selection, maps_over, plane_data, plane_placement, remove_layer
 
 Box = tuple[int, int, int, int]
 BLUE, ORANGE = "#56B4E9", "#E69F00"
-_CONTOUR_PX = 2
+_CONTOUR_PX = 1
 _AROUND = 5.0
 """A place is shown with so many times its own size around it."""
 _LEAST_PX = 64
@@ -89,6 +89,8 @@ def show_activations(viewer: Any, image: Image, seen: Stack, name: str) -> Image
     finite = data[np.isfinite(data)]
     low, high = (float(value) for value in np.quantile(finite, (0.0, 0.995))) if finite.size else (0.0, 1.0)
     remove_layer(viewer, _named(viewer, name))
+    for other in maps_over(viewer, image):
+        other.visible = False  # maps cover each other
     layer = Image(
         data,
         name=name,

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.layers import Image, Layer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QRadioButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QRadioButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_segtool.core.planes import PlaneIndex
 from napari_segtool.core.stack import Stack
@@ -22,7 +22,7 @@ _KINDS: tuple[tuple[Kind, str, str], ...] = (
     ("pixel", "pixel", "Click in the picture: why does that pixel get the class? Each click asks anew."),
     ("object", "object", "Click an object of a labels layer: why does it get the class? Each click asks anew."),
     ("region", "region", "What you drew: shapes, or paint, on the visible slice."),
-    ("class", "whole class", "All pixels of the visible slice that are given the class."),
+    ("class", "class", "All pixels of the visible slice that are given the class."),
 )
 _OBJECTS = Source(
     "objects",
@@ -66,7 +66,8 @@ class TargetChooser(QWidget):
         super().__init__(parent)
         self.buttons: dict[Kind, QRadioButton] = {}
         ways = QHBoxLayout()
-        ways.setSpacing(2)
+        ways.setSpacing(4)
+        ways.addWidget(QLabel("Explain a"))
         for kind, title, tip in _KINDS:
             button = QRadioButton(title)
             button.setToolTip(tip)
@@ -86,6 +87,7 @@ class TargetChooser(QWidget):
             box.setAccessibleName(text)
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(8)
+            box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             guard_wheel(box)
             label = caption(text)
             label.setBuddy(box)
@@ -97,14 +99,10 @@ class TargetChooser(QWidget):
             row.help_wanted.connect(self.help_wanted)
             row.chosen.connect(self._layer_chosen)
         self.region.redrawn.connect(self._region_changed)
-        top = form_layout()
-        label = caption("Explain")
-        label.setToolTip("What is asked about.")
-        top.addRow(label, ways)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addLayout(top)
+        layout.addLayout(ways)
         layout.addWidget(self.objects)
         layout.addWidget(self.region)
         layout.addLayout(rows)

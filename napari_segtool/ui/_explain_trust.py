@@ -113,7 +113,10 @@ def verdict_html(report: TrustReport) -> str:
     mark = {GOOD: "✓", CARE: "▲", BAD: "✕"}[colour]
     lines = [f'<b><span style="color:{colour}">{mark}</span> {words}</b>']
     lines += [f"✕ {html.escape(_plain(verdict.words))}" for verdict in report.verdicts if verdict.passed is False]
-    lines += [f"? {html.escape(verdict.words)}" for verdict in report.verdicts if verdict.passed is None]
+    unknown = {verdict.check: verdict.words for verdict in report.verdicts if verdict.passed is None}
+    if "deletion" in unknown:
+        unknown.pop("insertion", None)  # it is unknown for the same reason
+    lines += [f"? {html.escape(words)}" for words in unknown.values()]
     passed = [_SHORT[verdict.check] for verdict in report.verdicts if verdict.passed]
     if passed:
         lines.append(f"✓ {', '.join(passed)}")

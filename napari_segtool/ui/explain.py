@@ -27,6 +27,7 @@ from napari_segtool.ui._explain_places import PlacesSection
 from napari_segtool.ui._explain_settings import FIRST, ExplainerSettings
 from napari_segtool.ui._explain_target import TargetChooser
 from napari_segtool.ui._explain_trust import TrustSection, headline
+from napari_segtool.ui._fold import Fold
 from napari_segtool.ui._form import form_layout
 from napari_segtool.ui._frame import line, order_focus
 from napari_segtool.ui._jobs import LatestJob, MakeSteps, TimeLeft
@@ -34,6 +35,9 @@ from napari_segtool.ui._panel import Panel
 from napari_segtool.ui._predict_models import ModelChooser, card_text, class_names, misfit
 from napari_segtool.ui._predict_worker import NetworkProcess
 from napari_segtool.ui._train_desk import LOOK_AFTER_MS
+
+REVEAL_MS = 60
+"""What has just appeared has its size after so long."""
 
 
 class ExplainPanel(Panel):
@@ -89,6 +93,8 @@ class ExplainPanel(Panel):
         self.body.addLayout(rows)
         for part in (self.target, self.settings, line(), self._result, line(), self.inside, self.places):
             self.body.addWidget(part)
+        for fold in (self.inside, self.places, self.trust.fold):
+            fold.button.toggled.connect(partial(self._unfolded, fold))
         self._recall()
         self._model_opened()
         align_labels(self)
@@ -127,6 +133,7 @@ class ExplainPanel(Panel):
     def became_visible(self) -> None:
         """Look for models; listen for clicks; wake the process that answers."""
         QTimer.singleShot(LOOK_AFTER_MS, self._look_around)
+        align_labels(self)  # the theme's font is known only now
         self._aim()
 
     def _look_around(self) -> None:
@@ -204,6 +211,7 @@ class ExplainPanel(Panel):
 
     def _picked(self, pixel: tuple[int, ...]) -> None:
         self.pixel = pixel
+        self.inside.clear()
         self.picker.show(pixel)
         self.guarded(self.start)
 
@@ -268,6 +276,18 @@ class ExplainPanel(Panel):
         self.rest()
         self.say("Stopped; nothing was changed.")
 
+    def reveal(self, part: QWidget) -> None:
+        """Scroll to a part of the panel that has just appeared."""
+        QTimer.singleShot(REVEAL_MS, partial(self._scroll_to, part))
+
+    def _scroll_to(self, part: QWidget) -> None:
+        if not self._released and part.isVisible():
+            self._scroll.ensureWidgetVisible(part, 0, 4)
+
+    def _unfolded(self, fold: Fold, on: bool) -> None:
+        if on:
+            self.reveal(fold.content)
+
     def _question_progressed(self, progress: Progress) -> None:
         if self._state == "working":
             self._clock.note(progress)
@@ -290,6 +310,7 @@ class ExplainPanel(Panel):
         if image not in self.viewer.layers:
             return self.say("The image was removed meanwhile; its explanation was dropped.")
         self.overlay.show(image, explained)
+        self.picker.lift()
         self.trust.forget()
         if image is self.image and explained.plane != self.plane:
             step_to_plane(self.viewer, image, explained.plane)
@@ -334,5 +355,6 @@ class ExplainPanel(Panel):
     def _judged(self, shown: Explained, report: TrustReport) -> None:
         if shown is self.overlay.shown:
             self.trust.show_report(report)
+            self.reveal(self.trust)
             self.overlay.judged(report)
             self.done(f"{headline(report)[0]} Why stands under the sliders.", {"Export": self._export})
