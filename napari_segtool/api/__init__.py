@@ -25,6 +25,7 @@ from napari_segtool.api._inside import (
 )
 from napari_segtool.api._learning import explain, explain_steps, predict, predict_steps, train, train_steps
 from napari_segtool.api._networks import describe_network, describe_network_steps
+from napari_segtool.api._planned_network import planned_network, planned_network_steps
 from napari_segtool.api._propose import propose, propose_steps
 from napari_segtool.api._range_test import rate_range, rate_range_steps
 from napari_segtool.api._runs import runs_history
@@ -54,6 +55,8 @@ __all__ = [
     "layers_steps",
     "patches",
     "patches_steps",
+    "planned_network",
+    "planned_network_steps",
     "predict",
     "predict_steps",
     "prepare_steps",

@@ -137,10 +137,10 @@ def _proposal(question: Question) -> Steps[Any]:
 
 
 def _network(question: Question) -> Steps[Any]:
-    from napari_segtool.api._planned_network import planned_network_steps
+    from napari_segtool import api
 
     return (
-        yield from planned_network_steps(
+        yield from api.planned_network_steps(
             question.opened(),
             question.learner,
             labels_are=question.labels_are,  # type: ignore[arg-type]
