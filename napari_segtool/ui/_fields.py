@@ -12,6 +12,7 @@ from superqt.utils import signals_blocked
 from napari_segtool.core.params import FieldInfo
 
 SLIDER_STEPS = 256
+_PLAIN_DECIMALS = 3
 _INT_LIMIT = 2**31 - 1
 
 
@@ -56,6 +57,15 @@ class Field(QWidget):
         self.first = widgets[0]  # no focus proxy: Qt then lets Tab stop at the container too, out of order
 
 
+class _FineSpin(QDoubleSpinBox):
+    """Has many decimals, and shows those that are not 0: "0.001", not "0.0010000"."""
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802
+        whole, point, digits = super().textFromValue(value).partition(self.locale().decimalPoint())
+        kept = digits.rstrip("0") or "0"
+        return f"{whole}{point}{kept}" if point else whole
+
+
 class NumberField(Field):
     """A spin box with its unit, and a slider beside it where both bounds are known and near enough to slide between."""
 
@@ -64,7 +74,7 @@ class NumberField(Field):
         whole = info.kind == "int"
         low = info.minimum if info.minimum is not None else -_INT_LIMIT
         high = info.maximum if info.maximum is not None else _INT_LIMIT
-        self.box: QSpinBox | QDoubleSpinBox = QSpinBox() if whole else QDoubleSpinBox()
+        self.box: QSpinBox | QDoubleSpinBox = QSpinBox() if whole else _FineSpin() if _decimals(info) > _PLAIN_DECIMALS else QDoubleSpinBox()
         self._whole = whole
         if isinstance(self.box, QDoubleSpinBox):
             self.box.setDecimals(_decimals(info))

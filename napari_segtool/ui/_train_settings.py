@@ -248,7 +248,7 @@ class TrainSettings(QWidget):
         images = 1 + len(self.others.pairs())
         patch, kind = values.get("patch_px"), values.get("dimensions", "")
         parts = [
-            f"{kind} patches {patch}×{patch}".removeprefix("auto ") if patch else "chosen from the images",
+            f"{kind} patches {patch}×{patch}".removeprefix("auto ") if patch else "chosen from the images" if patch == 0 else "as published",
             f"batch {values['batch']}" if values.get("batch") else "",
             f"{self.budget.minutes:g} min" if self.budget.minutes else f"{self.budget.steps} steps",
             f"from {images} images" if images > 1 else "",

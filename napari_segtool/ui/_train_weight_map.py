@@ -25,15 +25,20 @@ class WeightMap:
         float32, and its axes.
     made
         What it was made with.
+    sparse
+        Whether it is 0 where nothing is painted, since that is not learned from.
     """
 
     data: NDArray[Any]
     axes: str
     made: Weighed
+    sparse: bool = False
 
     @property
     def text(self) -> str:
         """What is seen, in words."""
+        if self.sparse:
+            return f"How much each painted pixel counts, at most {self.made.highest:.3g}; what is not painted does not count."
         w0, sigma_px = self.made.border_weight, self.made.border_sigma_px
         weighed = f"border weight of {w0:g} for gaps of about {sigma_px:g} px"
         if self.made.why:
@@ -46,4 +51,9 @@ def weight_map_steps(adviser: Adviser, order: Order) -> Steps[WeightMap]:
     made = yield from adviser.ask_steps("weights", order)
     data = np.load(made.file)
     Path(made.file).unlink(missing_ok=True)
-    return WeightMap(data, made.axes, made)
+    marks = order.pairs[0][1]
+    sparse = order.labels_are == "paint" and marks.axes == made.axes
+    if sparse:
+        for index in range(len(data)):
+            data[index][np.asarray(marks.data[index]) == 0] = 0
+    return WeightMap(data, made.axes, made, sparse)

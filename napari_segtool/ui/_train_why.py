@@ -81,7 +81,7 @@ class Why(Tool):
                 self.table.setItem(row, column, item)
         self._fit_rows()
         self._selected()
-        if proposal.reasons:
+        if self._chosen():
             self.done("This is what happens if you change nothing. Taken over, the values stay as they are, also for other images.")
         else:
             self.done("Nothing was left on auto: it will do what is set.")

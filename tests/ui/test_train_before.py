@@ -284,3 +284,21 @@ def test_the_process_answers_all_questions_and_the_window_loads_no_torch(masked,
     folder = masked.adviser._folder
     masked.session.close()
     assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_of_paint_only_what_is_painted_has_a_weight(masked, qtbot):
+    layer = masked.viewer.layers["truth"]
+    marks = np.zeros(layer.data.shape, np.uint8)
+    marks[1, 2:4, 2:20], marks[1, 10:14, 12:20] = 2, 1
+    notes_of(layer).clear()
+    notes_of(layer).update({"role": "paint", "classes": {1: "cell", 2: "rest"}})
+    layer.data = marks
+    qtbot.waitUntil(lambda: masked.meaning.currentData() == "paint" and not masked.session.paint.busy, timeout=3000)
+    masked.before.buttons["Weight map as layer"].click()
+    qtbot.waitUntil(lambda: masked.state != "working", timeout=60000)
+    assert masked.state == "done", masked.message.plain
+    weights = masked.viewer.layers["steps · weights"].data
+    assert np.array_equal(weights > 0, marks > 0)
+    assert weights[marks == 1].max() > weights[marks == 2].min()
+    assert "not painted does not count" in masked.message.plain
