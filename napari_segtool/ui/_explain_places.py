@@ -125,10 +125,15 @@ class PlacesSection(Fold):
         if place is None or image is None:
             return self._host.missing("Choose a place in the list first.")
         self._go(place)
-        session, viewer = self._host.session, self._host.viewer
-        self._host.go_to("annotate")()
-        layer = session.labels
-        if layer is not None and is_paint_like(layer) and fits(layer, image):
+        from napari_segtool.ui.workspace import show_panel
+
+        viewer = self._host.viewer
+        annotate = show_panel(viewer, "annotate")
+        layer = annotate.labels
+        if layer is None or not is_paint_like(layer) or not fits(layer, image):
+            annotate.session.image = image
+            annotate.start()
+        else:
             viewer.layers.selection.active = layer
             layer.visible = True
             layer.mode = "paint"

@@ -6,50 +6,49 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer, Shapes
-from napari.layers import Labels as LabelsLayer
-from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_segtool.core.inside import ReceptiveField
 from napari_segtool.core.planes import PlaneIndex
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Region
-from napari_segtool.ui._bridge import META, arrange, axes_of, data_of, notes_of, placement_of, step_to_plane
-from napari_segtool.ui._plane_layer import kept_selection, maps_over, plane_data, plane_placement, remove_layer
+from napari_segtool.ui._bridge import META, arrange, axes_of, notes_of, placement_of, step_to_plane
+from napari_segtool.ui._plane_layer import kept_selection, maps_over, plane_placement, remove_layer
 
 Box = tuple[int, int, int, int]
 BLUE, ORANGE = "#56B4E9", "#E69F00"
-_CONTOUR_PX = 1
+_MOST_LINES = 40
 _AROUND = 5.0
 """A place is shown with so many times its own size around it."""
 _LEAST_PX = 64
 
 
-def show_outline(viewer: Any, image: Image, plane: PlaneIndex, region: Region, axes: str) -> LabelsLayer | None:
+def show_outline(viewer: Any, image: Image, plane: PlaneIndex, region: Region, axes: str) -> Shapes | None:
     """Draw a line around the pixels of a region on a slice; None where it does not reach the slice."""
-    data = data_of(image)
-    letters = axes_of(image)
-    sides = tuple(data.shape[letters.index(axis)] for axis in "YX")
     flat = region.mask if region.mask.ndim == 2 else _cut(region, plane, axes)
     if flat is None:
         return None
-    lying = axes.index("Y") > axes.index("X")
-    mask = np.zeros(sides[::-1] if lying else sides, np.uint8)
     start = region.start if region.mask.ndim == 2 else tuple(at for at, axis in zip(region.start, axes, strict=True) if axis in "YX")
-    mask[tuple(slice(first, first + n) for first, n in zip(start, flat.shape, strict=True))] = flat
-    layer = LabelsLayer(
-        plane_data(mask.T if lying else mask, image),
-        name=f"{image.name} · explained",
-        colormap=DirectLabelColormap(color_dict={None: "transparent", 1: BLUE}),
-        opacity=1.0,
-        metadata={META: {"role": "preview", "source": image.name}},
-        **plane_placement(image, plane),
-    )
-    layer.contour = _CONTOUR_PX
-    layer.editable = False
-    with kept_selection(viewer):
-        viewer.add_layer(layer)
-    return layer
+    if axes.index("Y") > axes.index("X"):
+        flat, start = flat.T, start[::-1]
+    lines = [line + np.asarray(start) for line in outlines_around(flat)]
+    return _draw(viewer, image, plane, lines, [BLUE] * len(lines), f"{image.name} · explained")
+
+
+def outlines_around(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Return closed lines around the pieces of a mask and its holes, the longest first, in pixels ``(y, x)``.
+
+    Examples
+    --------
+    >>> (line,) = outlines_around(np.ones((3, 4), bool))
+    >>> line.min(0).tolist(), line.max(0).tolist()
+    ([0.0, 0.0], [2.0, 3.0])
+    """
+    import cv2
+
+    found, _ = cv2.findContours(np.ascontiguousarray(mask, np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_TC89_L1)
+    longest = sorted((line[:, 0, ::-1].astype(float) for line in found), key=len, reverse=True)[:_MOST_LINES]
+    return [np.concatenate([line, line[:1] + (0.0 if len(line) > 1 else 0.5)]) for line in longest]
 
 
 def show_boxes(viewer: Any, image: Image, plane: PlaneIndex, boxes: list[Box], name: str) -> Shapes:

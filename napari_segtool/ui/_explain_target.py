@@ -58,7 +58,9 @@ class TargetChooser(QWidget):
     changed = Signal()
     """The user chose another way to point, or another layer."""
     asked_anew = Signal()
-    """The user chose another class, or changed the region: what is shown is about something else now."""
+    """The user chose another class: what is shown is about something else now."""
+    drawn = Signal()
+    """The user drew or changed the region that is asked about."""
     help_wanted = Signal(str)
     """Name of the panel that makes what is missing."""
 
@@ -213,8 +215,8 @@ class TargetChooser(QWidget):
         self.changed.emit()
 
     def _region_changed(self) -> None:
-        if self.kind == "region":
-            self.asked_anew.emit()
+        if self.kind == "region" and has_area(self.region.layer):
+            self.drawn.emit()
 
     def _class_chosen(self, _: int) -> None:
         self._part()

@@ -66,6 +66,7 @@ class ExplainPanel(Panel):
         self.target = TargetChooser(self.viewer)
         self.target.changed.connect(self._target_chosen)
         self.target.asked_anew.connect(self._again)
+        self.target.drawn.connect(self._drawn)
         self.target.help_wanted.connect(self._go)
         self.settings = ExplainerSettings(self.names)
         self.settings.chosen.connect(self._explainer_chosen)
@@ -214,6 +215,10 @@ class ExplainPanel(Panel):
         self.inside.clear()
         self.picker.show(pixel)
         self.guarded(self.start)
+
+    def _drawn(self) -> None:
+        if self.in_view:
+            self.guarded(self.start)
 
     def _go(self, panel: str) -> None:
         self.go_to(panel)()
