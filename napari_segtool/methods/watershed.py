@@ -33,7 +33,8 @@ _TAIL = 0.001  # part of the pixels at either end that does not count for the ra
 _SPAN_PX = 2.0  # width of a Gaussian without noise's share of that range
 _SIDE = 0.25  # weights of Sobel's gradient
 _BLOCK_VOXELS = 1 << 20  # of the gradient, made between two steps
-_MEMO, _MARKS_MEMO, _KEPT_PIXELS = "watershed of a plane", "markers of a plane", 1 << 22
+_SURFACE_MEMO, _MEMO, _MARKS_MEMO = "surface of a plane", "watershed of a plane", "markers of a plane"
+_KEPT_PIXELS = 1 << 22
 
 
 class WatershedParams(Params):
@@ -136,7 +137,7 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[
     if not known.any() or (params.markers == "paint" and (paint is None or not (yield from _painted_steps(paint, known)))):
         yield 1.0
         return np.zeros(piece.grey.shape, np.uint8)
-    surface = yield from within(_surface_steps(piece, params.surface, span), 0.0, 0.2)
+    surface = yield from within(_remembered_surface_steps(piece, params.surface, span, memo), 0.0, 0.2)
     marks = paint if params.markers == "paint" else None
     compact = params.compactness > 0
     if marks is None:
@@ -177,10 +178,23 @@ def _painted_steps(paint: NDArray[Any], known: NDArray[np.bool_]) -> Generator[f
     return False
 
 
+def _remembered_surface_steps(piece: Piece, kind: str, span: float, memo: dict[str, Any]) -> Fractions:
+    """Return the surface of a piece; that of the last plane is kept, as long as it is the same."""
+    kept = memo.get(_SURFACE_MEMO)
+    if kept is not None and kept[1:4] == (kind, span, piece.size) and np.array_equal(kept[0], piece.grey):
+        yield 1.0
+        remembered: NDArray[np.float32] = kept[4]
+        return remembered
+    surface = yield from _surface_steps(piece, kind, span)
+    if surface.ndim == 2 and surface.size <= _KEPT_PIXELS:
+        memo[_SURFACE_MEMO] = (piece.grey, kind, span, piece.size, surface)
+    return surface
+
+
 def _remembered_steps(surface: NDArray[np.float32], known: NDArray[np.bool_], memo: dict[str, Any]) -> Generator[float, None, tuple[Basins, Edges]]:
     """Return the basins of a surface and their passes; those of the last plane are kept, as long as it is the same."""
     kept = memo.get(_MEMO)
-    if kept is not None and np.array_equal(kept[0], surface) and np.array_equal(kept[1], known):
+    if kept is not None and (kept[0] is surface or np.array_equal(kept[0], surface)) and np.array_equal(kept[1], known):
         yield 1.0
         return kept[2], kept[3]
     basins = yield from within(basins_steps(surface, known), 0.0, 0.7)
