@@ -43,7 +43,7 @@ class ExplainerSettings(QWidget):
         self._form_of = ""
         self.form: ParamsForm | None = None
         self.explainer = EntryCombo(EXPLAINERS, FAMILIES, "By")
-        self.explainer.box.setMinimumContentsLength(6)
+        self.explainer.box.setMinimumContentsLength(5)
         self.explainer.chosen.connect(self._chosen)
         self.compare_button = QPushButton("Compare…")
         self.compare_button.setToolTip("Ask several explainers the same question and see their maps side by side; choose the one to keep.")
@@ -134,7 +134,7 @@ class ExplainerSettings(QWidget):
     def _fill_layers(self, wanted: str = "") -> None:
         wanted = wanted or str(self.layer_box.currentData() or AUTO)
         self.layer_box.clear()
-        looking = "the deepest (chosen by itself)" if self._names.layers or not self._names.busy else "the deepest (looking for others…)"
+        looking = "deepest (looking for others…)" if self._names.busy else "deepest (automatic)"
         self.layer_box.addItem(looking, AUTO)
         for layer in self._names.layers:
             self.layer_box.addItem(layer_text(layer), layer.name)

@@ -47,8 +47,9 @@ def outlines_around(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     import cv2
 
     found, _ = cv2.findContours(np.ascontiguousarray(mask, np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_TC89_L1)
-    longest = sorted((line[:, 0, ::-1].astype(float) for line in found), key=len, reverse=True)[:_MOST_LINES]
-    return [np.concatenate([line, line[:1] + (0.0 if len(line) > 1 else 0.5)]) for line in longest]
+    longest = sorted(found, key=lambda line: cv2.arcLength(line, True), reverse=True)[:_MOST_LINES]
+    lines = [line[:, 0, ::-1].astype(float) for line in longest]  # OpenCV gives (x, y)
+    return [np.concatenate([line, line[:1] if len(line) > 1 else line + 0.5]) for line in lines]
 
 
 def show_boxes(viewer: Any, image: Image, plane: PlaneIndex, boxes: list[Box], name: str) -> Shapes:
@@ -146,7 +147,7 @@ def _draw(viewer: Any, image: Image, plane: PlaneIndex, lines: list[NDArray[np.f
         shape_type="path",
         edge_color=colours,
         face_color="transparent",
-        edge_width=2,
+        edge_width=float(np.clip(np.ptp(np.concatenate(lines), axis=0).max() / 24, 0.4, 2)),
         name=name,
         metadata={META: {"role": "preview", "source": image.name}},
         **placement_of(image),

@@ -68,8 +68,8 @@ class TargetChooser(QWidget):
         super().__init__(parent)
         self.buttons: dict[Kind, QRadioButton] = {}
         ways = QHBoxLayout()
-        ways.setSpacing(4)
-        ways.addWidget(QLabel("Explain a"))
+        ways.setSpacing(2)
+        ways.addWidget(QLabel("Why a"))
         for kind, title, tip in _KINDS:
             button = QRadioButton(title)
             button.setToolTip(tip)
@@ -85,8 +85,8 @@ class TargetChooser(QWidget):
             "Explain the difference of two classes: what speaks for the first rather than for this one; what speaks for both falls out."
         )
         rows = form_layout()
-        for text, box in (("Why class", self.class_box), ("Rather than", self.against_box)):
-            box.setAccessibleName(text)
+        for text, box in (("is class", self.class_box), ("rather than", self.against_box)):
+            box.setAccessibleName(text.capitalize())
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(8)
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

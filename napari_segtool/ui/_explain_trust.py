@@ -112,11 +112,11 @@ def verdict_html(report: TrustReport) -> str:
     words, colour = headline(report)
     mark = {GOOD: "✓", CARE: "▲", BAD: "✕"}[colour]
     lines = [f'<b><span style="color:{colour}">{mark}</span> {words}</b>']
-    lines += [f"✕ {html.escape(_plain(verdict.words))}" for verdict in report.verdicts if verdict.passed is False]
+    lines += [f"✕ {html.escape(_plain(verdict.words), quote=False)}" for verdict in report.verdicts if verdict.passed is False]
     unknown = {verdict.check: verdict.words for verdict in report.verdicts if verdict.passed is None}
     if "deletion" in unknown:
         unknown.pop("insertion", None)  # it is unknown for the same reason
-    lines += [f"? {html.escape(words)}" for words in unknown.values()]
+    lines += [f"? {html.escape(words, quote=False)}" for words in unknown.values()]
     passed = [_SHORT[verdict.check] for verdict in report.verdicts if verdict.passed]
     if passed:
         lines.append(f"✓ {', '.join(passed)}")
@@ -137,7 +137,10 @@ def numbers_html(report: TrustReport) -> str:
     parts += [_likeness_row(likeness, "only ") for likeness in report.independent]
     parts.append("</table>")
     parts.append(f"Asked twice it differs by {_number(report.difference)}; rank correlation under noise {_number(report.steadiness)}.")
-    parts += [f"<br>{'✕' if verdict.passed is False else '?' if verdict.passed is None else '✓'} {html.escape(verdict.words)}" for verdict in report.verdicts]
+    parts += [
+        f"<br>{'✕' if verdict.passed is False else '?' if verdict.passed is None else '✓'} {html.escape(verdict.words, quote=False)}"
+        for verdict in report.verdicts
+    ]
     return "".join(parts)
 
 

@@ -52,6 +52,7 @@ class ExplainPanel(Panel):
         """Model, target, explainer; how the overlay looks and whether to trust it; folded: inside the network, and places to fix."""
         self.process = self.session.shared(NetworkProcess)
         self.models = ModelChooser(self.session)
+        self.models.box.setMinimumContentsLength(6)
         self.models.desk.opened.connect(self._model_opened)
         self.names = LayerNames(self.process, self)
         self.picker = PixelPicker(self.viewer, self)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_segtool.core.result import Step
-from napari_segtool.core.stack import Stack
 from napari_segtool.ui._explain_look import limits_of, overlay_colormap
 from napari_segtool.ui._explain_pick import pixel_at
 from napari_segtool.ui.workspace import show_panel
+from tests.ui.explain_fakes import click, opened_panel
 
 
 def test_a_map_with_a_sign_is_white_in_the_middle_blue_below_and_red_above():
@@ -48,56 +47,10 @@ def test_a_place_of_the_world_is_the_pixel_under_it(make_napari_viewer, labels):
     assert pixel_at(image, image.data_to_world(np.array(index) + 0.7)) is None
 
 
-class FakeClient:
-    """Answers with a map that is 1 at the pixel asked about."""
-
-    pid = 1
-
-    def __init__(self):
-        self.asked = []
-
-    def explain_steps(self, model, stack, explainer, target, *, device, **params):
-        self.asked.append((explainer, target))
-        yield from ()
-        values = np.zeros((1, *stack.shape[1:]), np.float32)
-        if target.point:
-            values[0, target.point[1], target.point[2]] = 1
-        plane = target.point[:1] or target.plane
-        step = Step(f"explain:{explainer}", params, "0", "0")
-        return Stack(values, "ZYX", stack.spacing_um, f"{stack.name} · Seen", {"plane": plane, "history": (step,)})
-
-    def close(self):
-        self.closed = True
-
-
 @pytest.fixture
-def panel(workspace, steps_image, tmp_path, monkeypatch, qtbot):
+def panel(workspace, steps_image, tmp_path, monkeypatch):
     """An Explain panel over an image, with a model whose network is never asked."""
-    from napari_segtool.core.result import ModelBundle
-
-    monkeypatch.setenv("SEGTOOL_RUNS_FOLDER", str(tmp_path / "runs"))
-    monkeypatch.setenv("SEGTOOL_CONFIG", str(tmp_path / "segtool.json"))
-    viewer = workspace.viewer
-    viewer.add_image(steps_image[0], name="steps", scale=(50, 4, 4))
-    shown = workspace("explain")
-    card = {"learner": "unet", "channels": 1, "spatial": 2, "classes": [{"value": 1, "name": "membrane"}, {"value": 2, "name": "inside"}]}
-    desk = shown.models.desk
-    desk.chosen, desk.bundle = tmp_path, ModelBundle(tmp_path, card)
-    desk.opened.emit()
-    shown.process._client = FakeClient()
-    return shown
-
-
-def click(viewer, image, pixel):
-    """Click on a pixel as napari's canvas reports it to the viewer."""
-    from types import SimpleNamespace
-
-    event = SimpleNamespace(type="mouse_press", button=1, position=tuple(image.data_to_world(pixel)), pos=(10, 10), modifiers=())
-    for callback in list(viewer.mouse_drag_callbacks):
-        steps = callback(viewer, event)
-        next(steps, None)
-        event.type = "mouse_release"
-        next(steps, None)
+    return opened_panel(workspace, steps_image[0], tmp_path, monkeypatch)
 
 
 def test_each_click_asks_anew_and_the_overlay_lies_on_the_slice(panel, qtbot):
@@ -108,15 +61,15 @@ def test_each_click_asks_anew_and_the_overlay_lies_on_the_slice(panel, qtbot):
     for pixel in ((2, 5, 6), (2, 20, 30)):
         click(viewer, image, pixel)
         qtbot.waitUntil(lambda: panel.state == "done", timeout=3000)
-    assert [(target.class_value, target.point) for _, target in client.asked] == [(2, (2, 5, 6)), (2, (2, 20, 30))]
-    overlay = viewer.layers["steps · Seen"]
+    assert [(target.class_value, target.point) for _, target, _ in client.asked] == [(2, (2, 5, 6)), (2, (2, 20, 30))]
+    overlay = viewer.layers["steps · Seg-Grad-CAM"]
     np.testing.assert_allclose(overlay.data_to_world((0, 20, 30)), image.data_to_world((2, 20, 30)))
     assert overlay.data[0, 20, 30] == 1
     assert overlay.data.sum() == 1
     mark = viewer.layers["steps · explained pixel"]
     np.testing.assert_allclose(mark.data_to_world(mark.data[0]), image.data_to_world((2, 20, 30)))
     assert "Why “inside”: pixel z 2, y 20, x 30" in panel.message.plain
-    assert sum("Seen" in layer.name for layer in viewer.layers) == 1
+    assert sum("Grad-CAM" in layer.name for layer in viewer.layers) == 1
 
 
 def test_a_click_with_the_brush_belongs_to_the_brush(panel, qtbot):
@@ -135,9 +88,9 @@ def test_the_whole_class_is_asked_about_on_the_visible_slice_and_sliders_act_at_
     panel.viewer.dims.set_point(0, 50)
     panel.button.click()
     qtbot.waitUntil(lambda: panel.state == "done", timeout=3000)
-    ((_, target),) = panel.process.client.asked
+    ((_, target, _),) = panel.process.client.asked
     assert (target.class_value, target.point, target.plane) == (1, (), (1,))
-    overlay = panel.viewer.layers["steps · Seen"]
+    overlay = panel.viewer.layers["steps · Seg-Grad-CAM"]
     panel.opacity.setValue(25)
     panel.threshold.setValue(60)
     assert overlay.opacity == 0.25
@@ -152,6 +105,46 @@ def test_without_a_pixel_or_a_model_the_panel_says_what_to_do(panel):
     panel.button.click()
     assert "no model to explain yet" in panel.message.plain
     assert "Train" in panel.message.offers
+
+
+def test_the_difference_of_two_classes_is_asked_about_and_a_class_is_never_set_against_itself(panel, qtbot):
+    target = panel.target
+    target.class_box.setCurrentIndex(0)
+    target.class_box.activated.emit(0)
+    offered = {target.against_box.itemText(row): target.against_box.model().item(row).isEnabled() for row in range(target.against_box.count())}
+    assert offered == {"— (any other)": True, "membrane": False, "inside": True}
+    target.against_box.setCurrentIndex(2)
+    panel.whole.click()
+    panel.button.click()
+    qtbot.waitUntil(lambda: panel.state == "done", timeout=3000)
+    ((_, asked, _),) = panel.process.client.asked
+    assert (asked.class_value, asked.against) == (1, 2)
+    assert "Why “membrane” rather than “inside”" in panel.message.plain
+
+
+def test_layers_are_chosen_by_their_real_names(panel, qtbot):
+    box = panel.settings.layer_box
+    qtbot.waitUntil(lambda: box.count() == 4, timeout=3000)
+    assert [box.itemData(row) for row in range(4)] == ["auto", "down.0", "bottom", "up.0"]
+    assert box.itemText(2) == "bottom · 8 features · each 2 px"
+    box.setCurrentIndex(3)
+    panel.whole.click()
+    panel.button.click()
+    qtbot.waitUntil(lambda: panel.state == "done", timeout=3000)
+    assert panel.process.client.asked[-1][2]["layer"] == "up.0"
+    panel.explainer.choose("gradient")
+    panel.explainer.chosen.emit("gradient")
+    assert not box.isVisible()
+
+
+def test_export_offers_the_map_with_its_recipe(panel, qtbot):
+    panel.whole.click()
+    panel.button.click()
+    qtbot.waitUntil(lambda: panel.state == "done", timeout=3000)
+    panel.message.act("Export")
+    export = panel.viewer.window.dock_widgets["Export (SegTool)"]
+    assert export.layer_combo.layer().name == "steps · Seg-Grad-CAM"
+    assert "1 step" in export.recipe_note.text()
 
 
 def test_leaving_the_panel_stops_listening_and_takes_the_mark_away(panel, qtbot):
