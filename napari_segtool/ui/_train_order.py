@@ -16,6 +16,7 @@ from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.params import Params
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.stack import Stack
+from napari_segtool.training._loss_text import parse_loss
 from napari_segtool.ui._bridge import axes_of, data_of, fits, labels_of, paint_of
 from napari_segtool.ui._session import Session
 from napari_segtool.ui._train_folder import delete_run, fresh_title, new_run_folder, rename_run
@@ -69,6 +70,10 @@ def order_of(session: Session, settings: TrainSettings) -> Order | Missing:
         return Missing(lacking, True)
     if settings.form is None:
         return Missing("There is nothing that could learn: no learner is installed.")
+    params = settings.form.params()
+    loss = str(getattr(params, "loss", "auto"))
+    if loss != "auto":
+        parse_loss(loss)  # a slip of the pen is told here, not by the training
     marks: Callable[[LabelsLayer], Labels | Paint] = paint_of if labels_are == "paint" else labels_of
     layers: list[tuple[Image, LabelsLayer]] = [(image, labels), *settings.others.pairs()]
     weights = settings.weights.layer()
@@ -77,7 +82,7 @@ def order_of(session: Session, settings: TrainSettings) -> Order | Missing:
         pairs=tuple((session.stack(each), marks(its_labels), weighing if number == 0 else None) for number, (each, its_labels) in enumerate(layers)),
         layers=tuple(each for each, _ in layers),
         learner=settings.learner_name,
-        params=settings.form.params(),
+        params=params,
         labels_are=labels_are,
         class_names=names_for(labels, labels_are),
         minutes=settings.budget.minutes,

@@ -8,7 +8,8 @@ from typing import Any
 from qtpy.QtWidgets import QFormLayout
 
 from napari_segtool.core.params import FieldInfo, Params, describe
-from napari_segtool.ui._fields import NumberField
+from napari_segtool.core.registry import LOSSES
+from napari_segtool.ui._fields import NumberField, TextField
 from napari_segtool.ui._fold import Fold
 from napari_segtool.ui._form import ParamsForm, form_layout
 
@@ -94,6 +95,8 @@ class TopicForm(ParamsForm):
     def _add(self, info: FieldInfo, layout: QFormLayout) -> None:
         super()._add(info, self._topic_rows(_TOPIC_OF.get(info.name, "More")) if info.advanced else layout)
         field = self.fields[info.name]
+        if info.name == "loss" and isinstance(field, TextField):
+            field.box.setToolTip(f"{info.help}\nLosses: {', '.join(entry.name for entry in LOSSES)}.")
         if info.name in _CHOSEN and info.default == info.minimum and isinstance(field, NumberField):
             field.box.setSpecialValueText("auto")
 

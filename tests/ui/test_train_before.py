@@ -220,8 +220,14 @@ def test_what_goes_wrong_is_said_in_the_window(masked, answered, qtbot):
     tool = opened(masked, "Network", Network, qtbot)
     assert tool.state == "failed"
     assert tool.message.plain == "Patches of 32 px are too small for 6 levels.\nTake at least 128 px."
-    masked.form.fields["loss"].box.setText("magic")
     answered[1]["network"] = drawing(4)
+    masked.form.fields["loss"].box.setText("cross-entropy + magic")
+    tool.button.click()
+    assert "magic" in tool.message.plain
+    masked.button.click()
+    assert masked.state == "failed"
+    assert "magic" in masked.message.plain
+    masked.form.fields["loss"].box.setText("cross-entropy + 0.5*dice(form=squared)")
     tool.button.click()
     qtbot.waitUntil(lambda: tool.state == "done", timeout=5000)
 

@@ -235,6 +235,17 @@ def test_several_images_with_their_labels_are_learned_from_together(painted, qtb
     end(panel, qtbot)
 
 
+def test_weights_of_pixels_are_stored_with_the_run(painted, qtbot):
+    panel = painted
+    sure = np.ones(panel.labels.data.shape, np.float32)
+    sure[1, 10:14] = 3
+    panel.settings.weights.set_layer(panel.viewer.add_image(sure, name="sure"))
+    begin(panel, qtbot)
+    assert np.array_equal(np.load(panel.desk.folder / "data" / "0-weights.npy"), sure)
+    panel.cancel_button.click()
+    end(panel, qtbot)
+
+
 def test_runs_are_compared_renamed_and_deleted_from_the_list(painted, qtbot):
     panel = painted
     for _ in range(2):
