@@ -87,10 +87,13 @@ class TrainBoard(QWidget):
         """Return what is to be remembered, JSON-ready."""
         return {"preview": self.preview.isChecked(), "curves": self.curves.shown(), **({} if self._unfolded is None else {"runs_unfolded": self._unfolded})}
 
-    def set_height(self, height_px: int) -> None:
-        """Leave the settings room on a low screen: the curves become lower and wait for something to draw, the runs are folded."""
+    def set_height(self, height_px: int, unfolded: bool) -> None:
+        """Leave the settings room on a low screen, or while all of them are unfolded: the curves become lower and wait for something to draw.
+
+        On a low screen the runs are folded too.
+        """
         low = height_px < TALL_PX
-        self.curves.set_compact(low)
+        self.curves.set_compact(low or unfolded)
         if self._unfolded is None:
             self.run_fold.unfold(not low)
 

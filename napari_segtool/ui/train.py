@@ -82,6 +82,7 @@ class TrainPanel(Panel):
             link[0].connect(link[1])
         self.settings.meaning_chosen.connect(self._meaning_chosen)
         self.settings.rebuilt.connect(self._rebuilt)
+        self.settings.advanced.button.toggled.connect(self._share_room)
         self.settings.edited.connect(self.session.shared(ToolWindows).settings_changed)
         self.runs.resume_wanted.connect(self._resume)
         self.runs.renamed.connect(self._rename)
@@ -166,7 +167,10 @@ class TrainPanel(Panel):
     def resizeEvent(self, event: Any) -> None:  # noqa: N802
         """Leave the settings room on a low screen."""
         super().resizeEvent(event)
-        self.board.set_height(self.height())
+        self._share_room()
+
+    def _share_room(self, _: bool = False) -> None:
+        self.board.set_height(self.height(), self.settings.advanced.unfolded)
 
     # settings
 
