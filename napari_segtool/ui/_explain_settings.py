@@ -51,7 +51,7 @@ class ExplainerSettings(QWidget):
         row = self.explainer.layout()
         assert isinstance(row, QGridLayout)
         row.addWidget(self.compare_button, 0, 2)
-        row.addWidget(self.explainer.summary, 1, 1, 1, 2)
+        row.addWidget(self.explainer.summary, 1, 0, 1, 3)
         self.layer_box = QComboBox()
         self.layer_box.setAccessibleName("Layer")
         self.layer_box.setToolTip("Which layer of the network is looked at: the deepest sees widest, the last ones (up…) are finer and nearer to the decision.")
