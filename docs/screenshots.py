@@ -19,17 +19,20 @@ os.environ["SEGTOOL_RUNS_FOLDER"] = str(HOME / "runs")
 
 import napari
 import numpy as np
+from qtpy.QtGui import QImage
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_segtool import api
 from napari_segtool.annotate.strokes import simulated_strokes
 from napari_segtool.ui._open import show_sample
+from napari_segtool.ui.compare import CompareDialog
 from napari_segtool.ui.workspace import open_workspace, show_panel
 
 SIZE_PX = (1440, 860)
 PAINTED = (2, 8, 13)
 SHOWN = 5
+COMPARISON_PX = (1100, 720)
 
 
 def main() -> None:
@@ -73,6 +76,13 @@ def main() -> None:
     segment = show_panel(viewer, "segment")
     _choose(segment.chooser, "kmeans")
     photograph("segment")
+    segment.compare_button.click()
+    dialog = next(widget for widget in QApplication.topLevelWidgets() if isinstance(widget, CompareDialog))
+    dialog.resize(*COMPARISON_PX)
+    _wait(lambda: dialog.comparison.use_button.isEnabled(), 120)
+    QTest.qWait(500)
+    _save(_pixels_of(dialog), chosen.out / "compare.png")
+    dialog.close()
 
     train = show_panel(viewer, "train")
     _go_to(viewer, SHOWN)
@@ -132,6 +142,15 @@ def _finished(panel: Any, seconds: float) -> None:
     _wait(lambda: panel.state != "working", seconds)
     if panel.state != "done":
         raise RuntimeError(f"{panel.title}: {panel.message.text()}")
+
+
+def _pixels_of(widget: QWidget) -> np.ndarray:
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    raw = image.constBits()
+    if hasattr(raw, "setsize"):
+        raw.setsize(image.bytesPerLine() * image.height())
+    rows = np.frombuffer(raw, np.uint8).reshape(image.height(), image.bytesPerLine() // 4, 4)
+    return np.ascontiguousarray(rows[:, : image.width(), 2::-1])
 
 
 def _save(picture: np.ndarray, path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_segtool.methods._basins import Basins, Edges
 
 _MEETINGS = 100_000  # of basins, between two steps
+_SORTED, _SAMPLES = 1 << 21, 64  # heights sorted at once, and those looked at to find where ranges of so many end
 
 
 def deep_enough_steps(basins: Basins, edges: Edges, least: float | NDArray[np.float64]) -> Generator[float, None, NDArray[np.bool_]]:
@@ -75,7 +76,7 @@ def _shallow_run_over_steps(basins: Basins, edges: Edges, least: float) -> Gener
     tuple
         Group of each basin, and the deepest basin of each group.
     """
-    from_deepest = _rising(basins.bottom)  # index 0 is infinitely high
+    from_deepest = yield from _rising_steps(basins.bottom)  # index 0 is infinitely high
     place = np.empty(basins.count + 1, np.int64)
     place[from_deepest] = np.arange(basins.count + 1)
     bottom = basins.bottom[from_deepest]
@@ -120,8 +121,13 @@ def _run_together_steps(
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    order = _rising(edges.height)[::-1]
-    first, second, height = edges.first[order], edges.second[order], edges.height[order]
+    order = (yield from _rising_steps(edges.height))[::-1]
+    first = edges.first[order]
+    yield 0.3
+    second = edges.second[order]
+    yield 0.4
+    height = edges.height[order]
+    yield 0.5
     groups = np.arange(len(state))
     while True:
         yield 0.5
@@ -129,6 +135,7 @@ def _run_together_steps(
         for side in (first, second):
             found = np.full(len(state), -1)
             found[side] = np.arange(len(side))  # the last one stays: the lowest
+            yield 0.5
             np.maximum(lowest, found, out=lowest)
         yield 0.5
         level[lowest >= 0] = height[lowest[lowest >= 0]]
@@ -141,20 +148,43 @@ def _run_together_steps(
         count, group = connected_components(graph, directed=False)
         yield 0.5
         state, groups = joined(state, group, count), group[groups]
-        first, second = group[first], group[second]
+        first = group[first]
+        yield 0.5
+        second = group[second]
         apart = first != second
-        first, second, height = first[apart], second[apart], height[apart]
+        yield 0.5
+        first, second = first[apart], second[apart]
+        yield 0.5
+        height = height[apart]
 
 
-def _rising(heights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the order of heights, of equal ones the first first; a sort of whole numbers where they hold everything, as that is much quicker."""
+def _rising_steps(heights: NDArray[np.float64]) -> Generator[float, None, NDArray[np.int64]]:
+    """Return the order of heights, of equal ones the first first; a sort of whole numbers where they hold everything, as that is much quicker.
+
+    Millions are sorted range by range: a sort as a whole could not be left for seconds.
+    """
     narrow = heights.astype(np.float32) + np.float32(0)  # no negative 0
     if heights.size >= 2**31 or not np.array_equal(narrow, heights):
         return np.argsort(heights, kind="stable")
     bits = narrow.view(np.int32).astype(np.int64)
+    yield 0.1
     ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits) << 32 | np.arange(heights.size)
-    ordered.sort()
-    return ordered & 0xFFFFFFFF
+    yield 0.2
+    ranges = -(-ordered.size // _SORTED)
+    if ranges < 2:
+        ordered.sort()
+        return ordered & 0xFFFFFFFF
+    sample = np.sort(ordered[:: max(1, ordered.size // (_SAMPLES * ranges))])
+    ends = [*sample[np.arange(1, ranges) * len(sample) // ranges].tolist(), np.iinfo(np.int64).max]
+    order, filled, least = np.empty_like(ordered), 0, np.iinfo(np.int64).min
+    for done, end in enumerate(ends):
+        part = ordered[(ordered >= least) & (ordered < end)]
+        yield 0.2 + 0.8 * (done + 0.5) / ranges
+        part.sort()
+        order[filled : filled + part.size] = part & 0xFFFFFFFF
+        filled, least = filled + part.size, end
+        yield 0.2 + 0.8 * (done + 1) / ranges
+    return order
 
 
 def _kept_for_own_depths_steps(basins: Basins, edges: Edges, least: NDArray[np.float64]) -> Generator[float, None, NDArray[np.bool_]]:
@@ -162,7 +192,7 @@ def _kept_for_own_depths_steps(basins: Basins, edges: Edges, least: NDArray[np.f
     kept = np.ones(basins.count + 1, bool)
     kept[0] = False
     wanted = least.tolist()
-    rising = np.argsort(edges.height, kind="stable")
+    rising = yield from _rising_steps(edges.height)
     yield 0.0
     ranks = np.empty(len(rising), np.int64)
     ranks[rising] = np.arange(1, len(rising) + 1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import heapq
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_segtool.methods import _basins
+from napari_segtool.methods import _basins, _overflow
 from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps
 from napari_segtool.methods._overflow import deep_enough_steps, flooded_steps, overflowed_steps
 
@@ -90,3 +91,16 @@ def test_passes_that_are_joined_range_by_range_are_those_found_at_once(monkeypat
     for one, other in zip((at_once.first, at_once.second, at_once.height), (parted.first, parted.second, parted.height), strict=True):
         assert np.array_equal(one, other)
     assert len(at_once.first) > 500
+
+
+@pytest.mark.parametrize("kind", ["ties", "below 0", "infinite", "exact in 64 bits only"])
+def test_heights_are_ordered_range_by_range_as_in_one_go(monkeypatch, kind):
+    heights = np.random.default_rng(4).normal(0, 3, 500).astype(np.float32).astype(np.float64)
+    if kind == "ties":
+        heights = np.round(heights)
+    if kind == "infinite":
+        heights[[0, 7]] = np.inf, -np.inf
+    if kind == "exact in 64 bits only":
+        heights += 1e-12
+    monkeypatch.setattr(_overflow, "_SORTED", 16)
+    assert np.array_equal(finished(_overflow._rising_steps(heights)), np.argsort(heights, kind="stable"))
