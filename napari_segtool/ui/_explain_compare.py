@@ -81,7 +81,8 @@ class ExplainerComparison(WorkingWidget):
 
     def start(self) -> None:
         """Ask the explainers ticked."""
-        found, names = self._find(), self.tree.chosen()
+        found = self._find()
+        names = sorted(self.tree.chosen(), key=lambda name: EXPLAINERS.get(name).family == "perturbation")  # the slow ones last
         if isinstance(found, str):
             return self.missing(found)
         if not names:

@@ -57,8 +57,10 @@ def painted(picture: NDArray[np.uint8], values: NDArray[np.float32], threshold: 
     """
     import cv2
 
-    signed, (low, high) = limits_of(values)
-    small = cv2.resize(np.nan_to_num(np.ascontiguousarray(values, np.float32)), picture.shape[1::-1], interpolation=cv2.INTER_AREA)
+    whole = np.nan_to_num(np.ascontiguousarray(values, np.float32))
+    speaking, against = (cv2.resize(part.clip(0), picture.shape[1::-1], interpolation=cv2.INTER_AREA) for part in (whole, -whole))
+    small = np.where(speaking >= against, speaking, -against)  # a mean of both would be nothing
+    signed, (low, high) = limits_of(small)
     colours = np.asarray(overlay_colormap(signed, threshold).colors)[((small - low) / (high - low) * (STEPS - 1)).clip(0, STEPS - 1).astype(np.intp)]
     cover = opacity * colours[..., 3:]
     return np.ascontiguousarray(((1 - cover) * picture + 255 * cover * colours[..., :3]).clip(0, 255).astype(np.uint8))

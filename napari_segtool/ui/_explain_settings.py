@@ -134,7 +134,7 @@ class ExplainerSettings(QWidget):
     def _fill_layers(self, wanted: str = "") -> None:
         wanted = wanted or str(self.layer_box.currentData() or AUTO)
         self.layer_box.clear()
-        looking = "deepest (looking for others…)" if self._names.busy else "deepest (automatic)"
+        looking = "deepest (looking for others…)" if self._names.busy and not self._names.layers else "deepest (automatic)"
         self.layer_box.addItem(looking, AUTO)
         for layer in self._names.layers:
             self.layer_box.addItem(layer_text(layer), layer.name)

@@ -26,7 +26,7 @@ from napari_segtool.ui._explain_pick import PixelPicker
 from napari_segtool.ui._explain_places import PlacesSection
 from napari_segtool.ui._explain_settings import FIRST, ExplainerSettings
 from napari_segtool.ui._explain_target import TargetChooser
-from napari_segtool.ui._explain_trust import TrustSection, headline
+from napari_segtool.ui._explain_trust import TrustSection
 from napari_segtool.ui._fold import Fold
 from napari_segtool.ui._form import form_layout
 from napari_segtool.ui._frame import line, order_focus
@@ -213,7 +213,6 @@ class ExplainPanel(Panel):
 
     def _picked(self, pixel: tuple[int, ...]) -> None:
         self.pixel = pixel
-        self.inside.clear()
         self.picker.show(pixel)
         self.guarded(self.start)
 
@@ -268,6 +267,7 @@ class ExplainPanel(Panel):
         if ready is None or wish is None:
             return
         self._keep()
+        self.inside.clear()
         params = self.settings.params().model_dump(mode="json")
         entry = self.settings.entry
         steps = partial(explained_steps, self.process.client, ready.bundle, ready.stack, wish, entry.name, params, device=self.process.device)
@@ -289,6 +289,12 @@ class ExplainPanel(Panel):
     def _scroll_to(self, part: QWidget) -> None:
         if not self._released and part.isVisible():
             self._scroll.ensureWidgetVisible(part, 0, 4)
+
+    def _refit(self) -> None:
+        """Take the height that is needed now: Qt remembers that of text which is hidden since."""
+        for part in (self.trust, self._result):
+            part.layout().invalidate()
+            part.updateGeometry()
 
     def _unfolded(self, fold: Fold, on: bool) -> None:
         if on:
@@ -318,6 +324,7 @@ class ExplainPanel(Panel):
         self.overlay.show(image, explained)
         self.picker.lift()
         self.trust.forget()
+        self._refit()
         if image is self.image and explained.plane != self.plane:
             step_to_plane(self.viewer, image, explained.plane)
         return self.done(self.overlay.text(), {"Trust it?": self._trust_wanted, "Export": self._export})
@@ -363,4 +370,5 @@ class ExplainPanel(Panel):
             self.trust.show_report(report)
             self.reveal(self.trust)
             self.overlay.judged(report)
-            self.done(f"{headline(report)[0]} Why stands under the sliders.", {"Export": self._export})
+            self._refit()
+            self.done("Checked: the verdict stands under the sliders.", {"Export": self._export})
