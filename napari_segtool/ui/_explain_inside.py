@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 from napari.layers import Image, Layer
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QListWidget, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
@@ -18,7 +19,7 @@ from napari_segtool.ui._bridge import is_source_image, step_to_plane
 from napari_segtool.ui._explain_gallery import FILTER_PX, PATCH_PX, Gallery, Picture, filter_pictures, patch_pictures
 from napari_segtool.ui._explain_host import Host, Ready
 from napari_segtool.ui._explain_layers import layer_text
-from napari_segtool.ui._explain_show import go_to_place, show_activations, show_boxes, show_field
+from napari_segtool.ui._explain_show import go_to_place, limits_of_maps, show_activations, show_boxes, show_field
 from napari_segtool.ui._facts import spacing_text
 from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._fold import Fold
@@ -149,12 +150,13 @@ class InsideSection(Fold):
         block, ready = self._chosen(), self._host.ready()
         if block is None or ready is None:
             return
-        self._ask(
-            "activations", partial(self._show_activations, ready), f"Feature maps of {block.name}", ready, ready.stack, layer=block.name, plane=self._host.plane
-        )
+        process = self._host.process
+        asked = partial(process.client.inside_steps, "activations", ready.bundle, ready.stack, device=process.device, layer=block.name, plane=self._host.plane)
+        self._host.ask(partial(_limited_steps, asked), partial(self._show_activations, ready), f"Feature maps of {block.name}")
 
-    def _show_activations(self, ready: Ready, seen: Stack) -> None:
-        self._shown = show_activations(self._host.viewer, ready.image, seen, f"{ready.image.name} · {seen.memo['layer']}")
+    def _show_activations(self, ready: Ready, answer: tuple[Stack, tuple[float, float]]) -> None:
+        seen, limits = answer
+        self._shown = show_activations(self._host.viewer, ready.image, seen, limits, f"{ready.image.name} · {seen.memo['layer']}")
         self._stepped()
         self._host.done(f"{len(seen.data)} feature maps of {seen.memo['layer']}: the slider “feature” under the picture walks through them.")
 
@@ -246,6 +248,11 @@ class InsideSection(Fold):
         size = f"{side} px" + (f" ({spacing_text((side * ready.stack.spacing_of('X'),))})" if ready.stack.spacing_um else "")
         reach = f"{field.box[2] - field.box[0]}×{field.box[3] - field.box[1]} px"
         self._host.done(f"The pixel's answer depends on about {size} across (orange); the network could see {reach} (blue).")
+
+
+def _limited_steps(asked: Any) -> Steps[tuple[Stack, tuple[float, float]]]:
+    seen = yield from asked()
+    return seen, limits_of_maps(np.asarray(seen.data))
 
 
 def _drawn_filters_steps(asked: Any) -> Steps[tuple[Stack, tuple[Picture, ...]]]:

@@ -17,7 +17,8 @@ from napari_segtool.ui._plane_layer import kept_selection, maps_over, plane_plac
 
 Box = tuple[int, int, int, int]
 BLUE, ORANGE = "#56B4E9", "#E69F00"
-_MOST_LINES = 40
+_MOST_LINES, _MOST_CORNERS, _MANY = 30, 1500, 60
+"""More corners would hold up the window, and could not be told apart."""
 _AROUND = 5.0
 """A place is shown with so many times its own size around it."""
 _LEAST_PX = 64
@@ -46,10 +47,18 @@ def outlines_around(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     """
     import cv2
 
-    found, _ = cv2.findContours(np.ascontiguousarray(mask, np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_TC89_L1)
+    found, _ = cv2.findContours(np.ascontiguousarray(mask, np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     longest = sorted(found, key=lambda line: cv2.arcLength(line, True), reverse=True)[:_MOST_LINES]
-    lines = [line[:, 0, ::-1].astype(float) for line in longest]  # OpenCV gives (x, y)
-    return [np.concatenate([line, line[:1] if len(line) > 1 else line + 0.5]) for line in lines]
+    lines, left = [], _MOST_CORNERS
+    for line in longest:
+        corners = cv2.approxPolyDP(line, 0.0 if len(line) < _MANY else 1.0, True)[:, 0, ::-1].astype(float)  # OpenCV gives (x, y)
+        if len(corners) < 3:  # a path needs an inside
+            corners = _corners((*corners.min(0), *(corners.max(0) + 1)))[:4]
+        if len(corners) > left:
+            break
+        left -= len(corners)
+        lines.append(np.concatenate([corners, corners[:1]]))
+    return lines
 
 
 def show_boxes(viewer: Any, image: Image, plane: PlaneIndex, boxes: list[Box], name: str) -> Shapes:
@@ -67,13 +76,15 @@ def show_field(viewer: Any, image: Image, plane: PlaneIndex, field: ReceptiveFie
     return _draw(viewer, image, plane, lines, colours, name)
 
 
-def show_activations(viewer: Any, image: Image, seen: Stack, name: str) -> Image:
+def show_activations(viewer: Any, image: Image, seen: Stack, limits: tuple[float, float], name: str) -> Image:
     """Lay a layer's feature maps over the image, one behind the other along a new first axis.
 
     Parameters
     ----------
     seen
         As `api.activations` returns it.
+    limits
+        Values shown dark and bright, see `limits_of_maps`.
     """
     data = np.stack([arrange(one, seen.axes[1:], image) for one in np.asarray(seen.data)])
     placement = plane_placement(image, tuple(seen.memo["plane"]))
@@ -86,8 +97,6 @@ def show_activations(viewer: Any, image: Image, seen: Stack, name: str) -> Image
     turn, shear, affine = np.eye(count + 1), np.eye(count + 1), np.eye(count + 2)
     turn[1:, 1:], shear[1:, 1:], affine[1:, 1:] = placement["rotate"], placement["shear"], placement["affine"]
     moved = np.asarray(placement["translate"]) + np.asarray(placement["rotate"]) @ np.asarray(placement["shear"]) @ corner
-    finite = data[np.isfinite(data)]
-    low, high = (float(value) for value in np.quantile(finite, (0.0, 0.995))) if finite.size else (0.0, 1.0)
     remove_layer(viewer, _named(viewer, name))
     for other in maps_over(viewer, image):
         other.visible = False  # maps cover each other
@@ -95,7 +104,7 @@ def show_activations(viewer: Any, image: Image, seen: Stack, name: str) -> Image
         data,
         name=name,
         colormap="magma",
-        contrast_limits=(low, high if high > low else low + 1.0),
+        contrast_limits=limits,
         opacity=0.8,
         blending="translucent_no_depth",
         scale=(1.0, *scale),
@@ -111,6 +120,14 @@ def show_activations(viewer: Any, image: Image, seen: Stack, name: str) -> Image
     with kept_selection(viewer):
         viewer.add_layer(layer)
     return layer
+
+
+def limits_of_maps(data: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the lowest value and the one that few exceed, from a part of all pixels; for a job's thread."""
+    few = data[..., :: max(1, data.shape[-2] // 128), :: max(1, data.shape[-1] // 128)]
+    finite = few[np.isfinite(few)]
+    low, high = (float(value) for value in np.quantile(finite, (0.0, 0.995))) if finite.size else (0.0, 1.0)
+    return low, high if high > low else low + 1.0
 
 
 def go_to_place(viewer: Any, image: Image, plane: PlaneIndex, centre: tuple[int, int], box: Box) -> None:
@@ -141,7 +158,12 @@ def _draw(viewer: Any, image: Image, plane: PlaneIndex, lines: list[NDArray[np.f
         for i, letter in enumerate(letters):
             path[:, i] = line[:, "YX".index(letter)] if letter in "YX" else fixed.get(letter, 0)
         paths.append(path)
-    remove_layer(viewer, _named(viewer, name))
+    old = _named(viewer, name)
+    if isinstance(old, Shapes) and len(lines) == 1 and old.nshapes == 1 and old.ndim == len(letters):
+        old.data = [(paths[0], "path")]  # quicker than another layer
+        old.visible = True
+        return old
+    remove_layer(viewer, old)
     layer = Shapes(
         paths,
         shape_type="path",
