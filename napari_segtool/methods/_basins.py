@@ -159,6 +159,8 @@ def basins_steps(
 
 def _downhill(heights: NDArray[np.float32], walls: NDArray[Any] | None, start: int, stop: int, index: Any) -> NDArray[Any]:
     """Return for the pixels of some rows or slices the flat index of the lowest of themselves and their face neighbours."""
+    import cv2
+
     low = heights[start:stop].copy()
     way_taken = np.zeros(low.shape, np.uint8)  # which neighbour, in one byte: to choose between bytes is much quicker than between indices
     offsets = [0]
@@ -183,7 +185,12 @@ def _downhill(heights: NDArray[np.float32], walls: NDArray[Any] | None, start: i
             taken += lower * np.uint8(len(offsets))
             offsets.append(int(way * strides[axis]))
     first_index = start * heights[:1].size
-    downhill = np.array(offsets, index).take(way_taken)
+    if index == np.int32 and way_taken.size:  # NumPy would make indices of 8 bytes of them first
+        table = np.zeros(256, np.int32)
+        table[: len(offsets)] = offsets
+        downhill: NDArray[Any] = cv2.LUT(way_taken.reshape(len(way_taken), -1), table).reshape(way_taken.shape)
+    else:
+        downhill = np.array(offsets, index).take(way_taken)
     downhill += np.arange(first_index, first_index + downhill.size, dtype=index).reshape(downhill.shape)
     return downhill
 
@@ -197,7 +204,7 @@ def _drained(
     rows: int,
 ) -> Generator[float, None, int]:
     """Let plateaus that fall somewhere run there; they leave ``minima``, and ``downhill`` is set for them. Returns the largest number of a minimum."""
-    falls = np.zeros(max(int(plane.max(initial=0)) for plane in minima) + 1, bool)
+    falls = np.zeros(max((int(minima[part].max(initial=0)) for part in slabs_along(minima.shape)), default=0) + 1, bool)
     for start in range(0, len(heights), rows):
         part = slice(start, start + rows + 1)
         for axis in range(heights.ndim):
