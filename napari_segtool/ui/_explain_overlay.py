@@ -74,9 +74,11 @@ class Overlay:
         self.shown = explained
         for layer in maps_over(self._viewer, image):
             layer.visible = layer is self._layer
-        self.clear()
-        if explained.wish.kind == "object" and explained.target.region is not None:
-            self._outline = show_outline(self._viewer, image, explained.plane, explained.target.region, explained.wish.axes)
+        region = explained.target.region if explained.wish.kind == "object" else None
+        if region is None:
+            self.clear()
+        else:  # the line before is moved, where it can be: napari takes its time to remove a layer
+            self._outline = show_outline(self._viewer, image, explained.plane, region, explained.wish.axes)
 
     def judged(self, report: TrustReport) -> None:
         """Keep what was found out about the map with its layer."""

@@ -26,14 +26,15 @@ _LEAST_PX = 64
 
 def show_outline(viewer: Any, image: Image, plane: PlaneIndex, region: Region, axes: str) -> Shapes | None:
     """Draw a line around the pixels of a region on a slice; None where it does not reach the slice."""
-    flat = region.mask if region.mask.ndim == 2 else _cut(region, plane, axes)
+    flat, name = region.mask if region.mask.ndim == 2 else _cut(region, plane, axes), f"{image.name} · explained"
     if flat is None:
+        remove_layer(viewer, _named(viewer, name))
         return None
     start = region.start if region.mask.ndim == 2 else tuple(at for at, axis in zip(region.start, axes, strict=True) if axis in "YX")
     if axes.index("Y") > axes.index("X"):
         flat, start = flat.T, start[::-1]
     lines = [line + np.asarray(start) for line in outlines_around(flat)]
-    return _draw(viewer, image, plane, lines, [BLUE] * len(lines), f"{image.name} · explained")
+    return _draw(viewer, image, plane, lines, [BLUE] * len(lines), name)
 
 
 def outlines_around(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
