@@ -111,6 +111,9 @@ def main() -> None:
     _finished(explain, 120)
     photograph("explain")
     photograph("workspace")
+    explain.trust.button.click()
+    _finished(explain, 300)
+    photograph("trust")
 
     export = show_panel(viewer, "export")
     QTest.qWait(300)
