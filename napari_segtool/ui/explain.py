@@ -195,9 +195,13 @@ class ExplainPanel(Panel):
     # what is chosen
 
     def _target_chosen(self) -> None:
-        if self.state == "ready":
+        if self.state != "working":
+            self.rest()
             self.message.clear()
-        self.pixel = None if self.target.clicks else self.pixel
+        if self.target.clicks:
+            self.pixel = None
+        self.picker.clear()
+        self.inside.clear()
         self._aim()
         order_focus(self)
 

@@ -106,6 +106,15 @@ def test_an_object_is_clicked_and_outlined_on_its_slice(panel, steps_image, qtbo
     assert f"the object clicked, {int(truth[1].sum())} px" in panel.message.plain
 
 
+def test_another_way_to_point_says_what_to_do_and_forgets_the_pixel(panel, qtbot):
+    panel._picked((1, 5, 6))
+    qtbot.waitUntil(lambda: panel.state == "done", timeout=3000)
+    panel.target.buttons["object"].click()
+    assert panel.message.plain == "Click an object in the picture."
+    assert panel.pixel is None
+    assert "steps · explained pixel" not in panel.viewer.layers
+
+
 def test_labels_of_one_slice_answer_on_that_slice_only(panel, steps_image):
     viewer, image = panel.viewer, panel.image
     thin = viewer.add_labels(steps_image[1][2:], name="slice", scale=(50, 4, 4), translate=(100, 0, 0))
