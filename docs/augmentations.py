@@ -16,7 +16,7 @@ from napari_segtool.core.registry import AUGMENTATIONS
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.training.augment._patch import Patch
 
-FOLDER = Path(__file__).parent / "pictures" / "augment"
+FOLDER = Path(__file__).parent / "images" / "augment"
 TILE_PX, GAP_PX, SHOWN = 128, 4, 5
 SEEDS = range(12)
 SHEETS = {

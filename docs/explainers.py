@@ -28,7 +28,7 @@ from napari_segtool.core.target import Target
 from napari_segtool.nets._bundle import open_bundle
 from napari_segtool.ui._explain_look import limits_of, overlay_colormap
 
-FOLDER = Path(__file__).parent / "pictures" / "explain"
+FOLDER = Path(__file__).parent / "images" / "explain"
 PANEL_PX, GAP_PX, LARGEST_BYTES = 176, 4, 24_000
 SHOWN = 5
 CLASS = {"em": 2, "ultrasound": 2}
