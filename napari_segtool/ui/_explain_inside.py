@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QListWidget, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_segtool.core.inside import Layer as Block
@@ -16,6 +17,7 @@ from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Target
 from napari_segtool.ui._bridge import is_source_image, step_to_plane
+from napari_segtool.ui._explain_drawing import LayerWindow
 from napari_segtool.ui._explain_gallery import FILTER_PX, PATCH_PX, Gallery, Picture, filter_pictures, patch_pictures
 from napari_segtool.ui._explain_host import Host, Ready
 from napari_segtool.ui._explain_layers import layer_text
@@ -39,12 +41,16 @@ class InsideSection(Fold):
     feature maps, a small gallery, or a line in the picture.
     """
 
+    layer_chosen = Signal(str)
+    """Name of the layer that is chosen in the list now; empty for none."""
+
     def __init__(self, host: Host, parent: QWidget | None = None) -> None:
         super().__init__("Inside the network", parent)
         self._host = host
         self._found: tuple[Patch, ...] = ()
         self._images: list[Image] = []
         self._marks: list[Layer] = []
+        self._window: LayerWindow | None = None
         self.button.setToolTip("See what single layers and features of the network answer to.")
         self.hint = wrapping(QLabel())
         self.list = QListWidget()
@@ -54,6 +60,7 @@ class InsideSection(Fold):
         self.list.itemClicked.connect(self._layer_clicked)
         self.list.itemActivated.connect(self._layer_clicked)
         self.list.currentRowChanged.connect(self._row_changed)
+        self.drawing_button = self._button("Drawing…", "Draw the network in a window of its own, and click a layer there.", self._draw)
         self.feature = QSpinBox()
         self.feature.setToolTip("Number of one feature of the layer chosen above. With a layer's maps open, it follows the slider under the picture.")
         self.feature.setAccessibleName("Feature")
@@ -69,7 +76,11 @@ class InsideSection(Fold):
         self.gallery.wanted.connect(self._picture_clicked)
         column = QVBoxLayout()
         column.setSpacing(4)
-        column.addWidget(self.hint)
+        top = QHBoxLayout()
+        top.setSpacing(4)
+        top.addWidget(self.hint, 1)
+        top.addWidget(self.drawing_button, 0, Qt.AlignmentFlag.AlignTop)
+        column.addLayout(top)
         column.addWidget(self.list)
         label = QLabel("Feature")
         label.setBuddy(self.feature)
@@ -95,6 +106,9 @@ class InsideSection(Fold):
     def release(self) -> None:
         """Let go of the viewer."""
         self._host.viewer.dims.events.current_step.disconnect(self._stepped)
+        window, self._window = self._window, None
+        if window is not None:
+            window.release()
         self.clear()
 
     def clear(self) -> None:
@@ -138,10 +152,25 @@ class InsideSection(Fold):
         block = self._chosen()
         self.feature.setRange(0, max(0, block.features - 1) if block is not None else 0)
         self.feature.setSuffix(f" of {block.features - 1}" if block is not None else "")
+        self.layer_chosen.emit(block.name if block is not None else "")
 
     def _ask(self, verb: str, on_result: Any, what: str, ready: Ready, *images: Stack, **arguments: Any) -> None:
         process = self._host.process
         self._host.ask(partial(process.client.inside_steps, verb, ready.bundle, *images, device=process.device, **arguments), on_result, what)
+
+    def _draw(self) -> None:
+        if self._window is None:
+            self._window = LayerWindow(self._host.session, self._host.names, self.choose)
+            self.layer_chosen.connect(self._window.picture.view.mark)
+        block = self._chosen()
+        self._window.picture.view.mark(block.name if block is not None else "")
+        self._window.bring()
+
+    def choose(self, name: str) -> None:
+        """Choose a layer of the list by its name, and show its feature maps."""
+        self.list.setCurrentRow([layer.name for layer in self._host.names.layers].index(name))
+        self._host.go_to("explain")()
+        self._host.guarded(self._activations)
 
     def _layer_clicked(self, _: Any) -> None:
         self._host.guarded(self._activations)

@@ -36,6 +36,11 @@ class LayerNames(QObject):
         self._job.failed.connect(self._failed)
 
     @property
+    def bundle(self) -> ModelBundle | None:
+        """The model whose layers these are."""
+        return self._bundle
+
+    @property
     def busy(self) -> bool:
         """True while they are looked for."""
         return self._job.busy

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QFont, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QGraphicsScene, QGraphicsView, QWidget
+from qtpy.QtWidgets import QGraphicsItem, QGraphicsScene, QGraphicsView, QWidget
 
 from napari_segtool.nets._drawing import DrawnBlock, NetworkDrawing, Shape
 from napari_segtool.ui._facts import count_text
@@ -17,6 +17,8 @@ from napari_segtool.ui._facts import count_text
 BOX_W, BOX_H, GAP_W, LEVEL_H = 92.0, 44.0, 14.0, 78.0
 DOWN, BOTTOM, UP, HEAD, INPUT = "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#999999"
 _INK = "#000000"
+_NAME = 0  # where an item of the scene keeps the name of its block
+_HIT_PX = 16.0  # an arrow is clicked within half of this
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,23 @@ class Placed:
     lines: tuple[str, str]
 
 
-def boxes_of(drawing: NetworkDrawing) -> tuple[Placed, ...]:
-    """Lay out the blocks that change features, in the order they work; poolings and up-convolutions are the arrows between them."""
+def boxes_of(drawing: NetworkDrawing, *, named: bool = False) -> tuple[Placed, ...]:
+    """Lay out the blocks that change features, in the order they work; poolings and up-convolutions are the arrows between them.
+
+    Parameters
+    ----------
+    named
+        Write the blocks' names into the boxes, not the sizes of a patch.
+    """
     shown = [block for block in drawing.blocks if not is_move(block)]
     deepest = max((block.level for block in shown), default=0)
     bottom = max((number for number, block in enumerate(shown) if block.level == deepest), default=0)
     first = drawing.blocks[0]
-    placed = [Placed(None, _rect(0, 0), INPUT, ("image", _size(first.shape_in)))]
+    placed = [Placed(None, _rect(0, 0), INPUT, ("image", _channels(first.shape_in[0]) if named else _size(first.shape_in)))]
     for number, block in enumerate(shown):
         last = number == len(shown) - 1
         colour = HEAD if last and "conv 1" in block.summary else BOTTOM if block.level == deepest else DOWN if number < bottom else UP
-        placed.append(Placed(block, _rect(number + 1, block.level), colour, _lines(block)))
+        placed.append(Placed(block, _rect(number + 1, block.level), colour, (block.name, _lines(block)[0].replace("channels", "features")) if named else _lines(block)))
     return tuple(placed)
 
 
@@ -51,6 +59,9 @@ def is_move(block: DrawnBlock) -> bool:
 class DrawingView(QGraphicsView):
     """Shows a drawing as large as there is room for; every box tells more when the mouse rests on it."""
 
+    clicked = Signal(str)
+    """Name of a block, when its box was clicked, or the arrow that stands for it."""
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._scene = QGraphicsScene(self)
@@ -61,12 +72,26 @@ class DrawingView(QGraphicsView):
         self.setMinimumHeight(180)
         self.setAccessibleName("Drawing of the network")
         self.boxes: tuple[Placed, ...] = ()
+        self.marked = ""
+        """Name of the block that is marked."""
+        self._links: Collection[str] = ()
+        self._arrows: dict[str, tuple[QPointF, QPointF]] = {}
+        self._mark: QGraphicsItem | None = None
+        self._text_colour = _INK
+        self._pressed = ""
 
-    def show_drawing(self, drawing: NetworkDrawing, text_colour: str, background: str) -> None:
-        """Draw a network in the colours of the theme."""
-        self._scene.clear()
+    def show_drawing(self, drawing: NetworkDrawing, text_colour: str, background: str, *, links: Collection[str] | None = None) -> None:
+        """Draw a network in the colours of the theme.
+
+        Parameters
+        ----------
+        links
+            Names of the blocks over which the mouse is a hand; with any, even none, the boxes bear the blocks' names.
+        """
+        self.clear()
         self.setBackgroundBrush(QBrush(QColor(background)))
-        self.boxes = boxes_of(drawing)
+        self._links, self._text_colour = links or (), text_colour
+        self.boxes = boxes_of(drawing, named=links is not None)
         places = {box.block.name: box.rect for box in self.boxes if box.block is not None}
         self._skips(drawing, places, text_colour)
         self._steps(drawing, text_colour)
@@ -74,7 +99,51 @@ class DrawingView(QGraphicsView):
         for box in self.boxes:
             self._box(box, details.get(box.block.name, "") if box.block is not None else "What the network is shown.")
         self._scene.setSceneRect(self._scene.itemsBoundingRect().adjusted(-8, -8, 8, 8))
+        self.mark(self.marked)
         self._fit()
+
+    def clear(self) -> None:
+        """Draw nothing."""
+        self._mark, self._arrows, self.boxes = None, {}, ()
+        self._scene.clear()
+
+    def mark(self, name: str) -> None:
+        """Frame a block's box, or make its arrow thick; a name that is not drawn unmarks."""
+        self.marked = name
+        if self._mark is not None:
+            self._scene.removeItem(self._mark)
+            self._mark = None
+        rect = next((box.rect for box in self.boxes if box.block is not None and box.block.name == name), None)
+        if rect is not None:
+            self._mark = self._scene.addRect(rect.adjusted(-4, -4, 4, 4), QPen(QColor(self._text_colour), 3))
+        elif name in self._arrows:
+            start, end = self._arrows[name]
+            self._mark = self._scene.addLine(start.x(), start.y(), end.x(), end.y(), QPen(QColor(self._text_colour), 6))
+        if self._mark is not None:
+            self._mark.setZValue(-1)
+
+    def name_at(self, at: Any) -> str:
+        """Return which block is drawn at a point of the view; empty where there is none."""
+        item = self.itemAt(at)
+        return str(item.data(_NAME) or "") if item is not None else ""
+
+    def mousePressEvent(self, event: Any) -> None:  # noqa: N802
+        """Remember where a click begins."""
+        self._pressed = self.name_at(event.pos()) if event.button() == Qt.MouseButton.LeftButton else ""
+        super().mousePressEvent(event)
+
+    def mouseReleaseEvent(self, event: Any) -> None:  # noqa: N802
+        """A click ends on the block it began on."""
+        super().mouseReleaseEvent(event)
+        pressed, self._pressed = self._pressed, ""
+        if pressed and event.button() == Qt.MouseButton.LeftButton and self.name_at(event.pos()) == pressed:
+            self.clicked.emit(pressed)
+
+    def _link(self, item: QGraphicsItem, name: str, tip: str) -> None:
+        item.setData(_NAME, name)
+        item.setToolTip(tip)
+        if name in self._links:
+            item.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802
         """Draw as large as there is room for."""
@@ -95,7 +164,8 @@ class DrawingView(QGraphicsView):
 
     def _box(self, box: Placed, tip: str) -> None:
         item = self._scene.addRect(box.rect, QPen(Qt.PenStyle.NoPen), QBrush(QColor(box.colour)))
-        item.setToolTip(tip)
+        name = box.block.name if box.block is not None else ""
+        self._link(item, name, tip)
         for number, line in enumerate(box.lines):
             text = self._scene.addSimpleText(line)
             font = QFont(text.font())
@@ -106,7 +176,7 @@ class DrawingView(QGraphicsView):
             width = text.boundingRect().width()
             text.setScale(min(1.0, (BOX_W - 6) / width) if width else 1.0)
             text.setPos(box.rect.center().x() - min(width, BOX_W - 6) / 2, box.rect.top() + (6 if number == 0 else 24))
-            text.setToolTip(tip)
+            self._link(text, name, tip)
 
     def _skips(self, drawing: NetworkDrawing, places: Mapping[str, QRectF], colour: str) -> None:
         pen = QPen(QColor(colour), 1.4, Qt.PenStyle.DashLine)
@@ -118,20 +188,25 @@ class DrawingView(QGraphicsView):
 
     def _steps(self, drawing: NetworkDrawing, colour: str) -> None:
         pen = QPen(QColor(colour), 1.8)
-        moves, move = {}, ""
+        moves: dict[str, DrawnBlock] = {}
+        move: DrawnBlock | None = None
         for block in drawing.blocks:
             if is_move(block):
-                move = block.summary
-            else:
-                moves[block.name], move = move, ""
+                move = block
+            elif move is not None:
+                moves[block.name], move = move, None
         for before, after in zip(self.boxes, self.boxes[1:], strict=False):
-            tip = moves.get(after.block.name, "") if after.block is not None else ""
+            by = moves.get(after.block.name) if after.block is not None else None
             down, up = after.rect.top() > before.rect.bottom(), after.rect.bottom() < before.rect.top()
             start = QPointF(before.rect.right() - 14, before.rect.bottom() if down else before.rect.top())
             end = QPointF(after.rect.left() + 14, after.rect.top() if down else after.rect.bottom())
             if not down and not up:
                 start, end = QPointF(before.rect.right(), before.rect.center().y()), QPointF(after.rect.left(), after.rect.center().y())
-            self._arrow(start, end, pen, tip)
+            self._arrow(start, end, pen, by.summary if by is not None else "")
+            if by is not None:
+                self._arrows[by.name] = start, end
+                around = self._scene.addLine(start.x(), start.y(), end.x(), end.y(), QPen(Qt.GlobalColor.transparent, _HIT_PX))
+                self._link(around, by.name, f"<b>{html.escape(by.name)}</b><br>{html.escape(by.summary)}" if by.name in self._links else by.summary)
 
     def _arrow(self, start: QPointF, end: QPointF, pen: QPen, tip: str) -> None:
         line = self._scene.addLine(start.x(), start.y(), end.x(), end.y(), pen)
@@ -159,6 +234,10 @@ def _rect(column: int, level: int) -> QRectF:
 
 def _lines(block: DrawnBlock) -> tuple[str, str]:
     return f"{block.shape_out[0]} channels" if "conv 1" not in block.summary else f"{block.shape_out[0]} classes", _size(block.shape_out)
+
+
+def _channels(count: int) -> str:
+    return f"{count} channel{'s' if count > 1 else ''}"
 
 
 def _size(shape: Shape) -> str:

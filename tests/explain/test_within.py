@@ -45,6 +45,17 @@ def test_layers_are_listed_in_the_order_they_work_with_features_scale_and_weight
     assert known["down.0"].weights == (9 * 1 * 4 + 4) + (9 * 4 * 4 + 4)
 
 
+@pytest.mark.parametrize("settings", [{}, {"residual": True, "deep_supervision": True, "dropout": 0.5}, {"spatial": 3, "normalisation": "group"}])
+def test_layers_have_the_names_that_the_drawing_gives_them(settings):
+    from napari_segtool.api import describe_network
+
+    settings = {"depth": 2, "base_channels": 8, **settings}
+    layers = ask(layers_steps, loaded_by_hand(small_unet(**settings)[0]))
+    drawn = {block.name: block for block in describe_network("unet", **settings).blocks}
+    assert [drawn[layer.name].shape_out[0] for layer in layers] == [layer.features for layer in layers]
+    assert {name for name in drawn if name not in {layer.name for layer in layers}} == {"pool.0", "pool.1", "head"}
+
+
 def test_the_first_layers_filters_are_its_kernels_a_page_each():
     filters = ask(filters_steps, cross_finder())
     assert (filters.axes, filters.shape, filters.memo["layer"]) == ("QCYX", (2, 1, 3, 3), "0")

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from qtpy.QtCore import QRectF
+from qtpy.QtCore import QPointF, QRectF, Qt
 
+from napari_segtool.core.errors import ModelError
+from napari_segtool.core.inside import Layer
+from napari_segtool.core.progress import Progress, drain
 from napari_segtool.core.trust import Curve
+from napari_segtool.nets._drawing import DrawnBlock, NetworkDrawing
+from napari_segtool.nets._drawing import ReceptiveField as DrawnField
 from napari_segtool.ui._bridge import notes_of
 from napari_segtool.ui._explain_compare import ExplainerWindow
 from napari_segtool.ui._explain_curves import polyline
+from napari_segtool.ui._explain_drawing import described_steps, drawing_of
 from napari_segtool.ui._explain_gallery import filter_pictures
 from napari_segtool.ui._explain_look import painted
 from napari_segtool.ui._explain_trust import headline, verdict_html
-from tests.ui.explain_fakes import FakeClient, opened_panel, report
+from tests.ui.explain_fakes import LAYERS, FakeClient, opened_panel, report
 
 
 def test_the_verdict_says_in_plain_words_not_to_read_a_map_that_ignores_the_weights():
@@ -175,3 +184,103 @@ def test_several_explainers_answer_side_by_side_and_the_chosen_one_becomes_the_o
     assert panel.overlay.layer.data[0, 7, 9] == 1
     assert not panel.viewer.layers["steps · Seg-Grad-CAM"].visible
     dialog.close()
+
+
+def drawn(card):
+    """Answer at once with a network whose layers have the names of those of the fake client, and two that it does not list."""
+    blocks = (
+        DrawnBlock("down.0", "conv 3×3", (1, 32, 32), (4, 32, 32), 40, 0),
+        DrawnBlock("pool.0", "max pool 2×2", (4, 32, 32), (4, 16, 16), 0, 1),
+        DrawnBlock("bottom", "conv 3×3", (4, 16, 16), (8, 16, 16), 300, 1),
+        DrawnBlock("unpool.0", "up-conv 2×2", (8, 16, 16), (4, 32, 32), 60, 0),
+        DrawnBlock("up.0", "conv 3×3", (8, 32, 32), (4, 32, 32), 90, 0),
+        DrawnBlock("head", "conv 1×1", (4, 32, 32), (2, 32, 32), 10, 0),
+    )
+    yield Progress(0, 0, "drawing")
+    field = DrawnField((20, 20), (20, 20))
+    return NetworkDrawing("unet", "U-Net", {}, 1, 2, 2, (32, 32), 1, blocks, (), (), field, (2, 2), 500, 2**20, 2**20)
+
+
+def place_of(view, name):
+    """Where a block's box or arrow lies in the view; a box is clicked near its corner, where no text is."""
+    rect = next((box.rect for box in view.boxes if box.block is not None and box.block.name == name), None)
+    start, end = (rect.topLeft() + QPointF(3, 3),) * 2 if rect is not None else view._arrows[name]
+    return view.mapFromScene((start + end) / 2)
+
+
+@pytest.fixture
+def picture(panel, qtbot, monkeypatch):
+    """The drawing of the panel's network, open."""
+    monkeypatch.setattr("napari_segtool.ui._explain_drawing.described_steps", drawn)
+    inside = panel.inside
+    inside.unfold()
+    qtbot.waitUntil(lambda: inside.list.count() == 3, timeout=3000)
+    inside.drawing_button.click()
+    shown = inside._window.picture
+    qtbot.waitUntil(lambda: shown.state == "done" and shown.isVisible(), timeout=3000)
+    return shown
+
+
+def test_a_click_in_the_drawing_chooses_the_layer_and_asks_for_its_feature_maps(panel, picture, qtbot):
+    inside, view = panel.inside, picture.view
+    assert [box.lines[0] for box in view.boxes] == ["image", "down.0", "bottom", "up.0", "head"]
+    assert view.marked == "down.0"
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place_of(view, "bottom"))
+    assert inside.list.currentRow() == 1
+    assert view.marked == "bottom"
+    qtbot.waitUntil(lambda: "feature maps of bottom" in panel.message.plain, timeout=3000)
+    verb, _, arguments = panel.process.client.inside[-1]
+    assert (verb, arguments["layer"]) == ("activations", "bottom")
+    assert "steps · bottom" in panel.viewer.layers
+    assert "bottom · 8 features" in picture.message.plain
+    inside.list.setCurrentRow(2)
+    assert view.marked == "up.0"
+    assert view._mark.rect().contains(next(box.rect for box in view.boxes if box.lines[0] == "up.0"))
+
+
+@pytest.mark.parametrize("name", ["head", "pool.0", "unpool.0"])
+def test_what_is_not_in_the_list_of_layers_asks_nothing_and_says_so(panel, picture, qtbot, name):
+    view, asked = picture.view, len(panel.process.client.inside)
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place_of(view, name))
+    assert f"“{name}” is not among the layers" in picture.message.plain
+    assert len(panel.process.client.inside) == asked
+    assert panel.inside.list.currentRow() == 0
+    hands = {view.name_at(place_of(view, each)): view.itemAt(place_of(view, each)).hasCursor() for each in ("down.0", name)}
+    assert hands == {"down.0": True, name: False}
+
+
+def test_an_arrow_that_is_a_layer_is_chosen_and_marked_too(panel, picture, qtbot, monkeypatch):
+    monkeypatch.setattr("tests.ui.explain_fakes.LAYERS", (*LAYERS, Layer("unpool.0", 4, (1, 1), 60)))
+    panel.names.layers = (*LAYERS, Layer("unpool.0", 4, (1, 1), 60))
+    panel.names.changed.emit()
+    view = picture.view
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place_of(view, "unpool.0"))
+    assert panel.inside.list.currentRow() == 3
+    assert view._mark.line().p1() == view._arrows["unpool.0"][0]
+
+
+def test_another_model_is_drawn_anew_and_the_window_goes_with_the_panel(panel, picture, qtbot):
+    window, first = panel.inside._window, picture.drawing
+    desk = panel.models.desk
+    desk.bundle = replace(desk.bundle)
+    desk.opened.emit()
+    qtbot.waitUntil(lambda: picture._drawn is desk.bundle and picture.state == "done", timeout=3000)
+    assert picture.drawing is not first
+    panel.release()
+    assert not window.isVisible()
+    assert panel.inside._window is None
+
+
+def test_the_network_of_a_card_is_described_with_its_neighbours_where_the_window_loads_no_torch():
+    before = "torch" in sys.modules
+    classes = [{"value": value} for value in range(3)]
+    card = {"network": "unet", "network_params": {"depth": 1}, "channels": 2, "neighbours": 1, "spatial": 2, "classes": classes}
+    drawing = drain(described_steps(card))
+    assert [block.name for block in drawing.blocks] == ["down.0", "pool.0", "bottom", "unpool.0", "up.0", "head"]
+    assert (drawing.channels, drawing.classes) == (2 * 3, 3)
+    assert ("torch" in sys.modules) == before
+
+
+def test_a_card_that_does_not_say_what_the_network_is_is_refused(panel):
+    with pytest.raises(ModelError, match="does not say"):
+        drawing_of({"network": "unet", "classes": [], "spatial": 2})
