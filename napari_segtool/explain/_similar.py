@@ -25,6 +25,7 @@ from napari_segtool.explain._within_walk import Best, Find, centre_px, given_by,
 from napari_segtool.nets._loaded import LoadedModel, Scenes
 from napari_segtool.nets._tiling import Tile
 
+_STRENGTH = 0.25  # power of the likeness of lengths beside the cosine
 _TINY = 1e-6
 
 
@@ -117,12 +118,17 @@ class _Look:
     share: float
 
     def compare(self, maps: Tensor, doubt: Tensor, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Return the cosine similarity and the mean doubt of the window around each cell: ``([z,] y, x)`` of ``(F, [z,] y, x)``."""
+        """Return the similarity and the mean doubt of the window around each cell: ``([z,] y, x)`` of ``(F, [z,] y, x)``.
+
+        The similarity is the cosine, a little less where features are weaker or stronger: a window that has the motif only in part points
+        the same way.
+        """
         shape = (-1, *[1] * (maps.ndim - 1))
         maps = (maps - self.mean.reshape(shape)) / self.deviation.reshape(shape)
         planes = _averaged(maps.movedim(1, 0) if maps.ndim == 4 else maps[None], window)  # (z or 1, F, y, x)
-        length = planes.norm(dim=1).clamp_min(_TINY) * self.features.norm().clamp_min(_TINY)
-        alike = torch.einsum("zfyx,f->zyx", planes, self.features) / length
+        own, other = self.features.norm().clamp_min(_TINY), planes.norm(dim=1).clamp_min(_TINY)
+        alike = torch.einsum("zfyx,f->zyx", planes, self.features) / (own * other)
+        alike = alike * (2 * own * other / (own.square() + other.square())) ** _STRENGTH
         unsure = _averaged(doubt[:, None] if doubt.ndim == 3 else doubt[None, None], window)[:, 0]
         return (alike, unsure) if maps.ndim == 4 else (alike[0], unsure[0])
 
