@@ -47,7 +47,7 @@ def boxes_of(drawing: NetworkDrawing, *, named: bool = False) -> tuple[Placed, .
     for number, block in enumerate(shown):
         last = number == len(shown) - 1
         colour = HEAD if last and "conv 1" in block.summary else BOTTOM if block.level == deepest else DOWN if number < bottom else UP
-        placed.append(Placed(block, _rect(number + 1, block.level), colour, (block.name, _lines(block)[0].replace("channels", "features")) if named else _lines(block)))
+        placed.append(Placed(block, _rect(number + 1, block.level), colour, _lines(block, named)))
     return tuple(placed)
 
 
@@ -232,8 +232,9 @@ def _rect(column: int, level: int) -> QRectF:
     return QRectF(column * (BOX_W + GAP_W), level * LEVEL_H, BOX_W, BOX_H)
 
 
-def _lines(block: DrawnBlock) -> tuple[str, str]:
-    return f"{block.shape_out[0]} channels" if "conv 1" not in block.summary else f"{block.shape_out[0]} classes", _size(block.shape_out)
+def _lines(block: DrawnBlock, named: bool) -> tuple[str, str]:
+    count = f"{block.shape_out[0]} {'classes' if 'conv 1' in block.summary else 'features' if named else 'channels'}"
+    return (block.name, count) if named else (count, _size(block.shape_out))
 
 
 def _channels(count: int) -> str:
