@@ -67,7 +67,7 @@ class PixelPicker(QObject):
         self._mark = Points(
             point,
             name=f"{image.name} · explained pixel",
-            symbol="cross",
+            symbol="ring",  # hollow: what matters most is often the pixel itself
             size=MARK_PX,
             face_color="#56B4E9",
             border_color="black",
