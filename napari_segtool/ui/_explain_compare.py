@@ -10,10 +10,11 @@ from typing import Any
 
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_segtool.core.registry import EXPLAINERS
 from napari_segtool.ui._compare_methods import MethodTree
+from napari_segtool.ui._compare_window import ComparisonWindow
 from napari_segtool.ui._explain_asked import Explained, Wish
 from napari_segtool.ui._explain_grid import Answer, MapGrid, Subject, answers_steps
 from napari_segtool.ui._explain_host import Ready
@@ -102,14 +103,10 @@ class ExplainerComparison(WorkingWidget):
         if self.job is not None:
             super().stop()
 
-    def leave(self) -> None:
-        """Stop, since nobody looks any more."""
-        if self.job is not None:
-            self.stop()
-
     def release(self) -> None:
         """End with the viewer."""
-        self.leave()
+        if self.job is not None:
+            self.stop()
         self._find, self._use, self._image = _nobody, None, None
 
     def _job_cancelled(self) -> None:
@@ -174,28 +171,12 @@ class ExplainerComparison(WorkingWidget):
         layout.addLayout(bottom)
 
 
-class ExplainerWindow(QDialog):
-    """The window of the comparison; it does not block the viewer's. One for each viewer."""
+class ExplainerWindow(ComparisonWindow):
+    """The window of the comparison of explainers."""
 
-    def __init__(self, session: Session) -> None:
-        window = session.viewer.window._qt_window
-        super().__init__(window)
-        self.setWindowTitle("Compare explainers")
-        self.comparison = ExplainerComparison(session)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.comparison)
-        self.resize(min(SIZE_PX[0], round(0.8 * window.width())), min(SIZE_PX[1], round(0.9 * window.height())))
-        session.closing.connect(self._end)
-
-    def hideEvent(self, event: Any) -> None:  # noqa: N802
-        """Stop when the window is closed."""
-        super().hideEvent(event)
-        self.comparison.leave()
-
-    def _end(self) -> None:
-        self.comparison.release()
-        self.close()
+    title = "Compare explainers"
+    size_px = SIZE_PX
+    makes = ExplainerComparison
 
 
 def show_explainers(session: Session, find: Find, use: Use) -> ExplainerComparison:

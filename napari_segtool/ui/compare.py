@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels as LabelsLayer
 from napari.layers import Layer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from napari_segtool.api import Candidate
@@ -23,6 +23,7 @@ from napari_segtool.ui._bridge import class_names_of, fits, is_labels, labels_of
 from napari_segtool.ui._compare_grid import CandidateGrid
 from napari_segtool.ui._compare_methods import MethodTree
 from napari_segtool.ui._compare_subject import Subject, comparison_steps, keep_candidate, place_text, subject_of
+from napari_segtool.ui._compare_window import ComparisonWindow
 from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._layers import LayerCombo
 from napari_segtool.ui._session import Session
@@ -273,28 +274,12 @@ class Comparison(WorkingWidget):
         layout.addLayout(bottom)
 
 
-class CompareDialog(QDialog):
-    """The window of the comparison; it does not block the viewer's. One for each viewer."""
+class CompareDialog(ComparisonWindow):
+    """The window of the comparison of methods."""
 
-    def __init__(self, session: Session) -> None:
-        window = session.viewer.window._qt_window
-        super().__init__(window)
-        self.setWindowTitle("Compare on this slice")
-        self.comparison = Comparison(session)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.comparison)
-        self.resize(min(SIZE_PX[0], round(0.8 * window.width())), min(SIZE_PX[1], round(0.9 * window.height())))
-        session.closing.connect(self._end)
-
-    def hideEvent(self, event: Any) -> None:  # noqa: N802
-        """Stop when the window is closed."""
-        super().hideEvent(event)
-        self.comparison.stop()
-
-    def _end(self) -> None:
-        self.comparison.release()
-        self.close()
+    title = "Compare on this slice"
+    size_px = SIZE_PX
+    makes = Comparison
 
 
 def show_comparison(session: Session, find: Find, use: Use) -> Comparison:
