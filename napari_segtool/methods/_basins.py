@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.slabs import made_steps, slabs_along
-from napari_segtool.methods._components import PART, components_steps, within
+from napari_segtool.methods._components import PART, components_steps
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._smooth import float_plane
 
 _SIGN = np.uint32(1 << 31)
@@ -92,7 +93,7 @@ def basins_steps(
             high[(marks[part] > 0) & inside[part]] = -np.inf
         return high
 
-    heights = yield from within(made_steps(surface.shape, np.float32, with_holes), 0.0, 0.0)
+    heights = yield from portion(made_steps(surface.shape, np.float32, with_holes), 0.0, 0.0)
     index = np.int32 if heights.size < 2**31 else np.int64
     downhill = np.empty(heights.shape, index)
     rows = max(1, PART // max(1, heights[:1].size))
@@ -105,7 +106,7 @@ def basins_steps(
         own = np.arange(part.start * plane, part.stop * plane, dtype=index).reshape(downhill[part].shape)
         return np.asarray((downhill[part] == own) & inside[part])
 
-    flat: NDArray[np.bool_] = yield from within(made_steps(heights.shape, bool, stays), 0.4, 0.4)
+    flat: NDArray[np.bool_] = yield from portion(made_steps(heights.shape, bool, stays), 0.4, 0.4)
     kinds: NDArray[Any] = flat
     if walls is not None:
         most = 1 + max(int(walls[part].max(initial=0)) for part in slabs_along(walls.shape))
@@ -114,10 +115,10 @@ def basins_steps(
             number = 1 + walls[part].astype(np.int64)
             return (number if marks is None else number + marks[part].astype(np.int64) * (most + 1)) * flat[part]
 
-        kinds = yield from within(made_steps(heights.shape, np.int64, kind), 0.4, 0.4)
+        kinds = yield from portion(made_steps(heights.shape, np.int64, kind), 0.4, 0.4)
     elif marks is not None:
-        kinds = yield from within(made_steps(heights.shape, np.uint32, lambda part: (marks[part].astype(np.uint32) + np.uint32(1)) * flat[part]), 0.4, 0.4)
-    minima = yield from within(components_steps(kinds), 0.4, 0.6)
+        kinds = yield from portion(made_steps(heights.shape, np.uint32, lambda part: (marks[part].astype(np.uint32) + np.uint32(1)) * flat[part]), 0.4, 0.4)
+    minima = yield from portion(components_steps(kinds), 0.4, 0.6)
     del kinds
     most_minima = yield from _drained(heights, downhill, flat, minima, walls, rows)
     flow, bottoms = downhill.reshape(-1), minima.reshape(-1)
@@ -225,7 +226,7 @@ def _drained(
         bottoms[found[-1]] = 0
         yield 0.6
     waiting = np.concatenate(found)
-    runs = (yield from within(made_steps(flat.shape, bool, lambda part: ~flat[part]), 0.6, 0.6)).reshape(-1)
+    runs = (yield from portion(made_steps(flat.shape, bool, lambda part: ~flat[part]), 0.6, 0.6)).reshape(-1)
     kinds = None if walls is None else walls.reshape(-1)
     strides = np.array(heights.strides) // heights.itemsize
     while waiting.size:
@@ -268,7 +269,7 @@ def passes_steps(surface: NDArray[np.float32], labels: NDArray[np.uint32], walls
             heights.append(np.maximum(surface[part][low].reshape(-1)[met], surface[part][high].reshape(-1)[met]))
         found.append(_lowest(np.concatenate(keys), np.concatenate(heights)))
         yield 0.7 * min(1.0, (start + rows) / len(labels))
-    return (yield from within(_joined_steps(found, count), 0.7, 1.0))
+    return (yield from portion(_joined_steps(found, count), 0.7, 1.0))
 
 
 def _joined_steps(found: list[tuple[NDArray[np.int64], NDArray[np.float32]]], count: int) -> Generator[float, None, Edges]:

@@ -103,18 +103,6 @@ def slabs_of(shape: tuple[int, ...]) -> list[slice]:
     return [slice(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows)]
 
 
-def within(work: Generator[float, None, T], low: float, high: float) -> Generator[float, None, T]:
-    """Do a piece of work whose fractions are those from ``low`` to ``high`` of a larger one."""
-    try:
-        while True:
-            yield low + (high - low) * next(work)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        work.close()
-
-
 def narrowed_steps(labels: NDArray[Any]) -> Generator[float, None, NDArray[Any]]:
     """Return labels in the smallest unsigned type."""
     largest = 0

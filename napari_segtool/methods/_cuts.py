@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_segtool.core.apart import Apart
 from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.planes import Fractions
-from napari_segtool.methods._components import slabs_of, within
+from napari_segtool.methods._components import slabs_of
+from napari_segtool.preprocess._portions import portion
 
 WHOLE = 1 << 18
 """Pixels up to which a picture is cut as a whole."""
@@ -81,7 +82,7 @@ def potts_labels_steps(unary: NDArray[Any], weights: Weights, *, whole: int = WH
 def _labels_steps(unary: NDArray[Any], weights: Weights, whole: int, apart: Apart) -> Fractions:
     costs = np.asarray(unary, np.result_type(unary.dtype, np.float32))
     classes, shape = costs.shape[0], costs.shape[1:]
-    missing, labels = yield from within(_cheapest_steps(costs), 0.0, 0.02)
+    missing, labels = yield from portion(_cheapest_steps(costs), 0.0, 0.02)
     if classes < 2 or not labels.size:
         yield 1.0
         return labels
@@ -89,7 +90,7 @@ def _labels_steps(unary: NDArray[Any], weights: Weights, whole: int, apart: Apar
     begin = part = 0.02
     if labels.size > whole:
         begin = part = 0.2
-        yield from within(_begin_coarse_steps(costs, labels, missing, grid, whole, apart), 0.02, begin)
+        yield from portion(_begin_coarse_steps(costs, labels, missing, grid, whole, apart), 0.02, begin)
     targets = range(1, 2) if classes == 2 else range(classes)
     quiet: set[tuple[int, Box]] = set()  # moves that would gain nothing now
     for round_ in range(_MOST_ROUNDS):
@@ -98,7 +99,7 @@ def _labels_steps(unary: NDArray[Any], weights: Weights, whole: int, apart: Apar
         for done, (block, target) in enumerate(moves):
             box = tuple((side.start, side.stop) for side in block)
             if (target, box) not in quiet:
-                better = yield from within(grid.cut_steps(labels, block, target, apart), part, part)
+                better = yield from portion(grid.cut_steps(labels, block, target, apart), part, part)
                 places = (better != labels[block]).nonzero()
                 if places[0].size:
                     labels[block] = better
@@ -207,7 +208,7 @@ def _begin_coarse_steps(
                 between = between if other == axis else _paired(between, other)
             weights[axis][part.start // 2 : part.start // 2 + len(between)] = between
         yield 0.2 * min(1.0, part.stop / shape[0])
-    coarse = yield from within(_labels_steps(unary, weights, whole, apart), 0.2, 0.9)
+    coarse = yield from portion(_labels_steps(unary, weights, whole, apart), 0.2, 0.9)
     for part in slabs_of(shape):
         rough = coarse[part.start // 2 : -(-min(part.stop, shape[0]) // 2)]
         for axis in range(dimensions):

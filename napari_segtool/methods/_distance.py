@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.planes import Fractions
 from napari_segtool.core.slabs import made_steps, slabs_along
-from napari_segtool.methods._components import PART, components_steps, within
+from napari_segtool.methods._components import PART, components_steps
+from napari_segtool.preprocess._portions import portion
 
 
 def plane_distance(inside: NDArray[np.bool_], size: tuple[float, ...] = (1.0, 1.0)) -> NDArray[np.float32]:
@@ -94,7 +95,7 @@ def filled_steps(inside: NDArray[np.bool_], known: NDArray[np.bool_]) -> Fractio
     inside, known
         Masks of shape ``(Y, X)`` or ``(depth, Y, X)``.
     """
-    outside = yield from within(_components_outside_steps(inside), 0.0, 0.9)
+    outside = yield from portion(_components_outside_steps(inside), 0.0, 0.9)
     open_ = np.zeros(int(outside.max(initial=0)) + 1, bool)
     for axis in range(outside.ndim):
         for end in (0, -1):
@@ -103,9 +104,9 @@ def filled_steps(inside: NDArray[np.bool_], known: NDArray[np.bool_]) -> Fractio
     for part in slabs_along(known.shape):
         open_[outside[part][~known[part]]] = True
         yield 0.9
-    return (yield from within(made_steps(inside.shape, bool, lambda part: inside[part] | (~open_[outside[part]] & known[part])), 0.9, 1.0))
+    return (yield from portion(made_steps(inside.shape, bool, lambda part: inside[part] | (~open_[outside[part]] & known[part])), 0.9, 1.0))
 
 
 def _components_outside_steps(inside: NDArray[np.bool_]) -> Fractions:
-    outside = yield from within(made_steps(inside.shape, bool, lambda part: ~inside[part]), 0.0, 0.0)
+    outside = yield from portion(made_steps(inside.shape, bool, lambda part: ~inside[part]), 0.0, 0.0)
     return (yield from components_steps(outside))

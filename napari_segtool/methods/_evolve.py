@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from napari_segtool.core.planes import Fractions
 from napari_segtool.core.progress import Sketch, Sketches
 from napari_segtool.core.slabs import made_steps
-from napari_segtool.methods._components import within
 from napari_segtool.methods._curvature import Mask, Ticks, smooth_ticks
 from napari_segtool.methods._label_boxes import boxes_steps, grown
+from napari_segtool.preprocess._portions import portion
 
 T = TypeVar("T")
 Box = tuple[slice, ...]
@@ -84,14 +84,14 @@ def evolve_steps(
     ndarray
         Labels of the type of ``start``.
     """
-    owners = yield from within(made_steps(start.shape, start.dtype, lambda part: start[part] if unknown is None else start[part] * ~unknown[part]), 0.0, 0.0)
-    boxes = dict((yield from within(boxes_steps(owners), 0.0, 0.0)).items())
+    owners = yield from portion(made_steps(start.shape, start.dtype, lambda part: start[part] if unknown is None else start[part] * ~unknown[part]), 0.0, 0.0)
+    boxes = dict((yield from portion(boxes_steps(owners), 0.0, 0.0)).items())
     sketch, margin = Sketches(), smoothing + 2
     earlier: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None)  # after the last iteration, and after the one before
     for done in range(iterations):
         part = done / iterations
         if sketch.due():
-            yield Sketch(part, (yield from within(_shown_steps(owners, shown), part, part)))
+            yield Sketch(part, (yield from portion(_shown_steps(owners, shown), part, part)))
         else:
             yield part
         for label in list(boxes):
@@ -107,7 +107,7 @@ def evolve_steps(
             owners = owners if settled is None else settled
             break
         earlier = (yield from _paced(part, copied_ticks(owners))), earlier[0]
-    final = yield from within(_shown_steps(owners, shown), 1.0, 1.0)
+    final = yield from portion(_shown_steps(owners, shown), 1.0, 1.0)
     yield 1.0
     return final
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.methods._basins import Basins, Edges
-from napari_segtool.methods._components import within
+from napari_segtool.preprocess._portions import portion
 
 _MEETINGS = 100_000  # of basins, between two steps
 _SORTED, _SAMPLES = 1 << 21, 64  # heights sorted at once, and those looked at to find where ranges of so many end
@@ -77,7 +77,7 @@ def _shallow_run_over_steps(basins: Basins, edges: Edges, least: float) -> Gener
     tuple
         Group of each basin, and the deepest basin of each group.
     """
-    from_deepest = yield from within(_rising_steps(basins.bottom), 0.0, 0.1)  # index 0 is infinitely high
+    from_deepest = yield from portion(_rising_steps(basins.bottom), 0.0, 0.1)  # index 0 is infinitely high
     place = np.empty(basins.count + 1, np.int64)
     place[from_deepest] = np.arange(basins.count + 1)
     bottom = basins.bottom[from_deepest]
@@ -91,7 +91,7 @@ def _shallow_run_over_steps(basins: Basins, edges: Edges, least: float) -> Gener
         np.minimum.at(together, group, deepest)
         return together
 
-    deepest, groups = yield from within(_run_together_steps(edges, place, shallow, joined), 0.1, 1.0)
+    deepest, groups = yield from portion(_run_together_steps(edges, place, shallow, joined), 0.1, 1.0)
     return groups, from_deepest[deepest]
 
 
@@ -122,7 +122,7 @@ def _run_together_steps(
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    order = (yield from within(_rising_steps(edges.height), 0.0, 0.3))[::-1]
+    order = (yield from portion(_rising_steps(edges.height), 0.0, 0.3))[::-1]
     first = edges.first[order]
     yield 0.3
     second = edges.second[order]
@@ -193,12 +193,12 @@ def _kept_for_own_depths_steps(basins: Basins, edges: Edges, least: NDArray[np.f
     kept = np.ones(basins.count + 1, bool)
     kept[0] = False
     wanted = least.tolist()
-    rising = yield from within(_rising_steps(edges.height), 0.0, 0.3)
+    rising = yield from portion(_rising_steps(edges.height), 0.0, 0.3)
     yield 0.3
     ranks = np.empty(len(rising), np.int64)
     ranks[rising] = np.arange(1, len(rising) + 1)
     yield 0.3
-    first, second, rank = yield from within(_spanning_tree_steps(basins.count, edges.first, edges.second, ranks), 0.3, 0.5)
+    first, second, rank = yield from portion(_spanning_tree_steps(basins.count, edges.first, edges.second, ranks), 0.3, 0.5)
     height = edges.height[rising[rank - 1]].tolist()
     yield 0.5
     lowest: list[int] = list(range(basins.count + 1))  # the deepest minimum that is reached below the height so far, by union-find

@@ -14,9 +14,9 @@ from napari_segtool.core.planes import AnyRule, Fractions, PlaceRule, PlaneIndex
 from napari_segtool.core.progress import Progress, Steps, as_progress
 from napari_segtool.core.slabs import made_steps, put_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import within
 from napari_segtool.methods._contours import read_volume_steps, volumes_of
 from napari_segtool.methods._grey import Grey
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._volumes import voxel_size
 
 
@@ -41,7 +41,7 @@ class Piece:
     def known_steps(self) -> Fractions:
         """Return where pixels have a finite value; yields 0."""
         floats = self.grey.dtype.kind == "f"
-        return (yield from within(made_steps(self.grey.shape, bool, lambda part: np.isfinite(self.grey[part]) if floats else True), 0.0, 0.0))
+        return (yield from portion(made_steps(self.grey.shape, bool, lambda part: np.isfinite(self.grey[part]) if floats else True), 0.0, 0.0))
 
 
 Work = Callable[[Piece], Fractions]

@@ -12,9 +12,10 @@ from napari_segtool.core.labels import smallest_dtype
 from napari_segtool.core.planes import Fractions
 from napari_segtool.core.slabs import made_steps, slabs_along
 from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps
-from napari_segtool.methods._components import PART, within
+from napari_segtool.methods._components import PART
 from napari_segtool.methods._distance import distance_steps
 from napari_segtool.methods._overflow import deep_enough_steps, flooded_steps
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._smooth import smooth_plane
 
 
@@ -60,7 +61,7 @@ def split_steps(objects: NDArray[Any], size: tuple[float, ...], how: Splitting) 
     ndarray
         Smallest unsigned type: parts from 1 in the order in which they first appear.
     """
-    inside = yield from within(made_steps(objects.shape, bool, lambda part: objects[part] > 0), 0.0, 0.0)
+    inside = yield from portion(made_steps(objects.shape, bool, lambda part: objects[part] > 0), 0.0, 0.0)
     labels: set[int] = set()  # two at most
     for part in slabs_along(objects.shape):
         own = objects[part][inside[part]]
@@ -70,22 +71,22 @@ def split_steps(objects: NDArray[Any], size: tuple[float, ...], how: Splitting) 
         yield 1.0
         return np.zeros(objects.shape, np.uint8)
     walls = objects if len(labels) > 1 else None
-    middles = inside if walls is None else (yield from within(_alone_steps(objects, inside), 0.0, 0.05))
-    distance = yield from within(distance_steps(middles, size), 0.05, 0.3)
+    middles = inside if walls is None else (yield from portion(_alone_steps(objects, inside), 0.0, 0.05))
+    distance = yield from portion(distance_steps(middles, size), 0.05, 0.3)
     del middles
     if not np.isfinite(distance.flat[0]):  # nothing lies outside: one object
         distance[...] = 1
-    surface = yield from within(_smoothed_steps(distance, size, how.smoothing), 0.3, 0.5)
+    surface = yield from portion(_smoothed_steps(distance, size, how.smoothing), 0.3, 0.5)
     for part in slabs_along(surface.shape):
         np.negative(surface[part], out=surface[part])
         yield 0.5
-    basins: Basins = yield from within(basins_steps(surface, inside, walls=walls), 0.5, 0.8)
-    edges: Edges = yield from within(passes_steps(surface, basins.labels, walls), 0.8, 0.85)
-    middle = yield from within(deep_enough_steps(basins, edges, np.append(0.0, -how.neck * basins.bottom[1:])), 0.85, 0.87)
+    basins: Basins = yield from portion(basins_steps(surface, inside, walls=walls), 0.5, 0.8)
+    edges: Edges = yield from portion(passes_steps(surface, basins.labels, walls), 0.8, 0.85)
+    middle = yield from portion(deep_enough_steps(basins, edges, np.append(0.0, -how.neck * basins.bottom[1:])), 0.85, 0.87)
     if how.apart > 0:
         _keep_apart(middle, basins, edges, size, how.apart)
-    parts = yield from within(flooded_steps(basins.count, edges, np.where(middle, np.cumsum(middle), 0).astype(np.uint32)), 0.87, 0.9)
-    return (yield from within(numbered_steps(basins.labels, parts, how.smallest), 0.9, 1.0))
+    parts = yield from portion(flooded_steps(basins.count, edges, np.where(middle, np.cumsum(middle), 0).astype(np.uint32)), 0.87, 0.9)
+    return (yield from portion(numbered_steps(basins.labels, parts, how.smallest), 0.9, 1.0))
 
 
 def _alone_steps(objects: NDArray[Any], inside: NDArray[np.bool_]) -> Fractions:

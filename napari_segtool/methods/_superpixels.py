@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from napari_segtool.core.planes import Fractions
 from napari_segtool.core.slabs import slabs_along
 from napari_segtool.methods._basins import Edges, passes_steps
-from napari_segtool.methods._components import PART, components_steps, within
+from napari_segtool.methods._components import PART, components_steps
 from napari_segtool.methods._overflow import flooded_steps
 from napari_segtool.methods._split import numbered_steps
+from napari_segtool.preprocess._portions import portion
 
 _SMALLEST = 0.25  # of the size of a cell: smaller pieces join a neighbour
 _SETTLED = 1e-3  # part of the pixels that still change their superpixel when it is enough
@@ -82,14 +83,14 @@ def superpixel_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], width:
         owners[z] = _flat([cells.home[0][z : z + 1], *cells.home[1:]], cells.counts)[0]
         if owners.ndim == 3:
             yield 0.0
-    centres = yield from within(_centre_steps(grey, known, owners, cells), 0.0, 0.05)
+    centres = yield from portion(_centre_steps(grey, known, owners, cells), 0.0, 0.05)
     for done in range(rounds):
         low, high = 0.05 + 0.8 * done / rounds, 0.05 + 0.8 * (done + 1) / rounds
-        changed = yield from within(_assign_steps(grey, owners, cells, centres, compactness), low, high)
+        changed = yield from portion(_assign_steps(grey, owners, cells, centres, compactness), low, high)
         if changed <= _SETTLED * grey.size:
             break
-        centres = yield from within(_centre_steps(grey, known, owners, cells), high, high)
-    return (yield from within(_connected_steps(grey, known, owners, float(np.prod(width))), 0.85, 1.0))
+        centres = yield from portion(_centre_steps(grey, known, owners, cells), high, high)
+    return (yield from portion(_connected_steps(grey, known, owners, float(np.prod(width))), 0.85, 1.0))
 
 
 def _flat(homes: list[NDArray[np.intp]], counts: tuple[int, ...]) -> NDArray[np.int32]:
@@ -163,7 +164,7 @@ def _connected_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], owners
         owners[part] += 1
         owners[part] *= known[part]
         yield 0.0
-    pieces = yield from within(components_steps(owners), 0.0, 0.4)
+    pieces = yield from portion(components_steps(owners), 0.0, 0.4)
     count = max(int(plane.max(initial=0)) for plane in pieces)
     sizes, sums = np.zeros(count + 1), np.zeros(count + 1)
     rows = _rows(grey.shape)
@@ -172,12 +173,12 @@ def _connected_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], owners
         sizes += np.bincount(flat, minlength=count + 1)
         sums += np.bincount(flat, weights=grey[start : start + rows].reshape(-1), minlength=count + 1)
         yield 0.5
-    touching: Edges = yield from within(passes_steps(grey, pieces), 0.5, 0.8)
+    touching: Edges = yield from portion(passes_steps(grey, pieces), 0.5, 0.8)
     mean = sums / np.maximum(sizes, 1)
     edges = Edges(touching.first, touching.second, np.abs(mean[touching.first] - mean[touching.second]))
     marks = np.where(sizes >= _SMALLEST * size, np.arange(count + 1), 0)
     marks[0] = 0
-    joined = yield from within(flooded_steps(count, edges, marks), 0.8, 0.8)
+    joined = yield from portion(flooded_steps(count, edges, marks), 0.8, 0.8)
     lonely = np.flatnonzero(joined[1:] == 0) + 1  # small, with no large one in reach
     joined[lonely] = lonely
-    return (yield from within(numbered_steps(pieces, joined.astype(np.uint32), smallest=1), 0.8, 1.0))
+    return (yield from portion(numbered_steps(pieces, joined.astype(np.uint32), smallest=1), 0.8, 1.0))

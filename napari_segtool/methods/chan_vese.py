@@ -15,11 +15,11 @@ from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import within
 from napari_segtool.methods._contours import check_values_steps, checkerboard, contour_steps, inset_box, unknown_steps
 from napari_segtool.methods._curvature import Mask, Ticks
 from napari_segtool.methods._evolve import Blocked, Box, border, copied_ticks, evolve_steps, slabs
 from napari_segtool.methods._grey import Grey
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._smooth import float_plane
 
 _FRAME = 0.1  # of the picture, around the box that it may start from
@@ -100,11 +100,11 @@ def evolved_steps(values: NDArray[Any], start: NDArray[Any] | None, params: Chan
     params
         Settings; the smoothing of the picture has been done.
     """
-    unknown = yield from within(unknown_steps(values), 0.0, 0.0)
+    unknown = yield from portion(unknown_steps(values), 0.0, 0.0)
     if unknown is not None or values.dtype not in _SUMMED:
         source = values
         known = made_steps(values.shape, _known(values[:0], None).dtype, lambda part: _known(source[part], None if unknown is None else unknown[part]))
-        values = yield from within(known, 0.0, 0.0)
+        values = yield from portion(known, 0.0, 0.0)
     force = MeanForce(values, unknown, params.inside_weight, params.outside_weight)
     yield from _told(0.0, force.count_ticks())
     if force.constant():
@@ -117,7 +117,7 @@ def evolved_steps(values: NDArray[Any], start: NDArray[Any] | None, params: Chan
             inside = checkerboard(shape, rows=rows) if squares else inset_box(shape, _FRAME, rows)
             return inside if unknown is None else inside * ~unknown[rows]
 
-        begin = yield from within(made_steps(shape, np.uint8, at_first), 0.0, 0.0)
+        begin = yield from portion(made_steps(shape, np.uint8, at_first), 0.0, 0.0)
     yield from _told(0.0, force.begin_ticks(begin))
 
     def shown(owners: NDArray[Any], part: slice) -> NDArray[Any] | int:

@@ -17,10 +17,11 @@ from napari_segtool.core.planes import Fractions, PlaneIndex, label_key, plane_a
 from napari_segtool.core.progress import Progress, Steps, as_progress
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import PART, components_steps, within
+from napari_segtool.methods._components import PART, components_steps
 from napari_segtool.methods._contours import Volume, check_values_steps, read_volume_steps, volumes_of
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._points import Seed, check_seeds, parse_points
+from napari_segtool.preprocess._portions import portion
 
 Place = tuple[int, ...]
 _ROUNDING = 1e-6  # smoothing leaves equal floats a little unequal
@@ -129,7 +130,7 @@ def _grow_steps(values: NDArray[Any], seeds: dict[int, list[Place]], params: Con
                 written = ",".join(map(str, place))
                 raise ParameterError(f"A seed ({written}) stands on a pixel without a value.", hint="Click on a pixel that has one.")
         low, high = done / len(seeds), (done + 1) / len(seeds)
-        region, spreads[label] = yield from within(_region_steps(values, places, params), low, high)
+        region, spreads[label] = yield from portion(_region_steps(values, places, params), low, high)
         contested = np.flatnonzero(region & (labels > 0))
         labels[region & (labels == 0)] = label
         flat, grey = labels.reshape(-1), values.reshape(-1)[contested].astype(np.float64)
@@ -156,9 +157,9 @@ def _region_steps(values: NDArray[Any], places: list[Place], params: ConfidenceC
         if reached == limits:  # nothing would change any more
             break
         limits = reached
-        region = yield from within(_connected_steps(values, limits, places, params.corners), done / rounds, (done + 0.8) / rounds)
+        region = yield from portion(_connected_steps(values, limits, places, params.corners), done / rounds, (done + 0.8) / rounds)
         if done < params.iterations:
-            again = yield from within(_measured_steps(values, region), (done + 0.8) / rounds, (done + 1) / rounds)
+            again = yield from portion(_measured_steps(values, region), (done + 0.8) / rounds, (done + 1) / rounds)
             if again.deviation < 1e-9 * max(1.0, abs(again.mean)):
                 break
             spread = again
@@ -196,7 +197,7 @@ def _connected_steps(values: NDArray[Any], limits: tuple[Any, Any], places: list
         yield 0.2 * min(1.0, (start + rows) / len(values))
     for place in places:
         similar[place] = True  # rounding must not lose a seed
-    parts = yield from within(components_steps(similar, corners=corners), 0.2, 0.9)
+    parts = yield from portion(components_steps(similar, corners=corners), 0.2, 0.9)
     wanted = np.zeros(int(parts.max()) + 1, bool)
     wanted[[int(parts[place]) for place in places]] = True
     for start in range(0, len(values), rows):

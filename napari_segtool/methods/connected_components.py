@@ -13,10 +13,11 @@ from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import components_steps, narrowed_steps, within
+from napari_segtool.methods._components import components_steps, narrowed_steps
 from napari_segtool.methods._foreground import foreground_steps, objects_steps
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._pieces import Piece, pieces_steps
+from napari_segtool.preprocess._portions import portion
 
 
 class ConnectedComponentsParams(Params):
@@ -76,11 +77,11 @@ def connected_components(stack: Stack, params: ConnectedComponentsParams, given:
         if piece.given.labels is not None:
             given_labels, known = piece.given.labels, (yield from piece.known_steps())
             there = made_steps(known.shape, given_labels.dtype, lambda part: given_labels[part] * known[part])
-            objects = yield from within(there, 0.0, 0.2)
+            objects = yield from portion(there, 0.0, 0.2)
         else:
             assert foreground is not None
-            objects = yield from within(objects_steps(foreground, piece.grey), 0.0, 0.2)
-        labels = yield from within(components_steps(objects, corners=params.corners, smallest=params.smallest_px), 0.2, 0.9)
-        return (yield from within(narrowed_steps(labels), 0.9, 1.0))
+            objects = yield from portion(objects_steps(foreground, piece.grey), 0.0, 0.2)
+        labels = yield from portion(components_steps(objects, corners=params.corners, smallest=params.smallest_px), 0.2, 0.9)
+        return (yield from portion(narrowed_steps(labels), 0.9, 1.0))
 
     return (yield from pieces_steps(stack, grey, work, given, volume=params.volume))

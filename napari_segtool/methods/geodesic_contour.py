@@ -15,12 +15,12 @@ from napari_segtool.core.progress import Sketch, Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import within
 from napari_segtool.methods._contours import contour_steps, inset_box, unknown_steps
 from napari_segtool.methods._curvature import Mask, Ticks
 from napari_segtool.methods._evolve import Blocked, Box, border, copied_ticks, evolve_steps, slabs
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._slopes import plane_slopes, strongest_slope_steps, volume_slopes_steps
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._volumes import voxel_size, widths_px
 
 _STOPS = 0.5  # where a slope is that of the setting `edge`, a contour moves half as readily, and no balloon drives it on
@@ -93,12 +93,12 @@ def geodesic_contour(stack: Stack, params: GeodesicContourParams, given: Given) 
         for first, last in slabs(len(slopes), slopes[:1].size):
             ease[first:last] = 1 / (1 + (slopes[first:last] / np.float32(steep)) ** 2)
             yield told
-        unknown = yield from within(unknown_steps(values), told, told)
+        unknown = yield from portion(unknown_steps(values), told, told)
         growth = {"grow": 1, "shrink": -1, "none": 0, "auto": -1 if start is None else 1}[params.balloon]
         force = EdgeForce(ease, growth, _STOPS)
         begin = start
         if begin is None:
-            begin = yield from within(made_steps(values.shape, np.uint8, lambda rows: inset_box(values.shape, rows=rows)), told, told)
+            begin = yield from portion(made_steps(values.shape, np.uint8, lambda rows: inset_box(values.shape, rows=rows)), told, told)
         work = evolve_steps(begin, unknown, force, iterations=params.iterations, smoothing=params.smoothing)
         return (yield from work) if values.ndim == 2 else (yield from _portion(work, 0.1, 1.0))
 

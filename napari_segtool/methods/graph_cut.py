@@ -15,11 +15,12 @@ from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import slabs_of, within
+from napari_segtool.methods._components import slabs_of
 from napari_segtool.methods._cuts import potts_labels_steps
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._painted import GreyModel, model_steps
 from napari_segtool.methods._pieces import Piece, pieces_steps
+from napari_segtool.preprocess._portions import portion
 
 
 class GraphCutParams(Params):
@@ -79,9 +80,9 @@ def graph_cut(stack: Stack, params: GraphCutParams, given: Given) -> Steps[AnyRu
     names = model.classes.astype(smallest_dtype(int(model.classes.max())))
 
     def work(piece: Piece) -> Fractions:
-        unary = yield from within(_unary_steps(piece, model), 0.0, 0.05)
-        weights = yield from within(_boundary_steps(piece, params), 0.05, 0.1)
-        found = yield from within(potts_labels_steps(unary, weights), 0.1, 0.98)
+        unary = yield from portion(_unary_steps(piece, model), 0.0, 0.05)
+        weights = yield from portion(_boundary_steps(piece, params), 0.05, 0.1)
+        found = yield from portion(potts_labels_steps(unary, weights), 0.1, 0.98)
         labels = np.zeros(found.shape, names.dtype)
         for part in slabs_of(found.shape):
             labels[part] = np.where(np.isnan(unary[0, part]), 0, names[found[part]])

@@ -16,12 +16,13 @@ from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import components_steps, slabs_of, within
+from napari_segtool.methods._components import components_steps, slabs_of
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._histogram import Histogram, stack_histogram_steps
 from napari_segtool.methods._painted import check_paint_steps
 from napari_segtool.methods._pieces import Piece, pieces_steps
 from napari_segtool.methods._walk import potential_steps, pyramid_steps
+from napari_segtool.preprocess._portions import portion
 
 LARGEST = 1 << 22
 """Pixels that are solved at full resolution; larger pictures and volumes are solved coarser first."""
@@ -95,7 +96,7 @@ def random_walker(stack: Stack, params: RandomWalkerParams, given: Given) -> Ste
             scaled[part] = np.where(known[part], piece.grey[part], 0) / deviation
             strokes[part] = np.where(known[part], paint[part], 0)
             yield 0.02 * part.stop / len(known)
-        return (yield from within(walked_steps(scaled, known, strokes, piece.size, params.beta), 0.02, 1.0))
+        return (yield from portion(walked_steps(scaled, known, strokes, piece.size, params.beta), 0.02, 1.0))
 
     return (yield from pieces_steps(stack, grey, work, given, volume=params.volume))
 
@@ -122,20 +123,20 @@ def walked_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], paint: NDA
     if grey.size > LARGEST:
         return (yield from _coarse_first_steps(grey, known, paint, size, beta))
     classes = np.flatnonzero(np.bincount(paint.ravel())[1:]) + 1
-    parts = yield from within(components_steps(known), 0.0, 0.1)
+    parts = yield from portion(components_steps(known), 0.0, 0.1)
     reached = np.zeros(int(parts.max(initial=0)) + 1, bool)
     reached[parts[paint > 0]] = True
     reached[0] = False
     labels = np.where(reached[parts], classes[-1], 0).astype(paint.dtype)
     if classes.size > 1:
-        weights = yield from within(_conductance_steps(grey, known, size, beta), 0.1, 0.1)
-        levels = yield from within(pyramid_steps(weights, known & (paint == 0)), 0.1, 0.1)
+        weights = yield from portion(_conductance_steps(grey, known, size, beta), 0.1, 0.1)
+        levels = yield from portion(pyramid_steps(weights, known & (paint == 0)), 0.1, 0.1)
         best, rest = np.zeros(grey.shape, np.float32), np.ones(grey.shape, np.float32)
         for done, value in enumerate(classes[:-1]):  # the potentials of all classes add up to 1
             source = _source(weights, (paint == value).astype(np.float32))
             low, high = 0.1 + 0.9 * done / (classes.size - 1), 0.1 + 0.9 * (done + 1) / (classes.size - 1)
             yield low
-            potential = yield from within(potential_steps(levels, source), low, high)
+            potential = yield from portion(potential_steps(levels, source), low, high)
             rest -= potential
             yield high
             nearer = (potential > best) & reached[parts]
@@ -192,9 +193,9 @@ def _coarse_first_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], pai
     while grey.size / np.prod(factors) > LARGEST:
         axis = min(range(grey.ndim), key=lambda i: size[i] * factors[i] if grey.shape[i] > 2 * factors[i] else np.inf)
         factors[axis] *= 2
-    small, where, strokes = yield from within(_shrunk_steps(grey, known, paint, tuple(factors)), 0.0, 0.2)
+    small, where, strokes = yield from portion(_shrunk_steps(grey, known, paint, tuple(factors)), 0.0, 0.2)
     coarse_size = tuple(length * factor for length, factor in zip(size, factors, strict=True))
-    coarse = yield from within(walked_steps(small, where, strokes, coarse_size, beta), 0.2, 0.6)
+    coarse = yield from portion(walked_steps(small, where, strokes, coarse_size, beta), 0.2, 0.6)
     sure = _inner(coarse)
     labels = np.zeros(paint.shape, paint.dtype)
     planes = range(len(grey)) if grey.ndim == 3 else range(1)
@@ -206,7 +207,7 @@ def _coarse_first_steps(grey: NDArray[np.float32], known: NDArray[np.bool_], pai
             rough, certain = (np.repeat(part, factor, axis=axis)[tuple(slice(0, n) for n in shape[: axis + 1])] for part in (rough, certain))
         marks = np.where(paint[here] > 0, paint[here], np.where(certain & known[here], rough, 0)).astype(paint.dtype)
         if grey.ndim == 3:
-            labels[here] = yield from within(
+            labels[here] = yield from portion(
                 walked_steps(grey[here], known[here], marks, size[1:], beta), 0.6 + 0.4 * z / len(planes), 0.6 + 0.4 * (z + 1) / len(planes)
             )
         else:

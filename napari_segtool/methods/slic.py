@@ -13,12 +13,12 @@ from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import within
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._histogram import stack_histogram_steps
 from napari_segtool.methods._pieces import Piece, pieces_steps
 from napari_segtool.methods._superpixels import superpixel_steps
 from napari_segtool.methods._thresholds import one_value_only
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._volumes import widths_px
 
 
@@ -87,12 +87,12 @@ def slic(stack: Stack, params: SlicParams) -> Steps[AnyRule | NDArray[Any]]:
         in_percent = made_steps(
             known.shape, np.float32, lambda part: np.where(known[part], piece.grey[part], histogram.lowest) * scale - histogram.lowest * scale
         )
-        values = yield from within(in_percent, 0.0, 0.02)
+        values = yield from portion(in_percent, 0.0, 0.02)
         wide = width
         if params.count:
             pixels = sum(int(np.count_nonzero(plane)) for plane in known)
             wide = max(1.0, (float(pixels) * float(np.prod(piece.size)) / params.count) ** (1 / values.ndim))
         widths = tuple(max(1.0, wide / length) for length in piece.size)
-        return (yield from within(superpixel_steps(values, known, widths, params.compactness, params.rounds), 0.02, 1.0))
+        return (yield from portion(superpixel_steps(values, known, widths, params.compactness, params.rounds), 0.02, 1.0))
 
     return (yield from pieces_steps(stack, grey, work, volume=params.volume))

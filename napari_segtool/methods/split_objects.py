@@ -13,12 +13,12 @@ from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import METHODS
 from napari_segtool.core.slabs import made_steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.methods._components import within
 from napari_segtool.methods._distance import filled_steps
 from napari_segtool.methods._foreground import foreground_steps, objects_steps
 from napari_segtool.methods._grey import Grey
 from napari_segtool.methods._pieces import Piece, pieces_steps
 from napari_segtool.methods._split import Splitting, split_steps
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._volumes import widths_px
 
 
@@ -93,12 +93,12 @@ def split_objects(stack: Stack, params: SplitObjectsParams, given: Given) -> Ste
         known = yield from piece.known_steps()
         if piece.given.labels is not None:
             given_labels = piece.given.labels
-            objects = yield from within(made_steps(known.shape, given_labels.dtype, lambda part: given_labels[part] * known[part]), 0.0, 0.1)
+            objects = yield from portion(made_steps(known.shape, given_labels.dtype, lambda part: given_labels[part] * known[part]), 0.0, 0.1)
         else:
             assert foreground is not None
-            objects = yield from within(objects_steps(foreground, piece.grey), 0.0, 0.1)
+            objects = yield from portion(objects_steps(foreground, piece.grey), 0.0, 0.1)
         if params.fill_holes and objects.dtype == bool:
-            objects = yield from within(filled_steps(objects, known), 0.1, 0.3)
-        return (yield from within(split_steps(objects, piece.size, how), 0.3, 1.0))
+            objects = yield from portion(filled_steps(objects, known), 0.1, 0.3)
+        return (yield from portion(split_steps(objects, piece.size, how), 0.3, 1.0))
 
     return (yield from pieces_steps(stack, grey, work, given, volume=params.volume))

@@ -17,7 +17,7 @@ from napari_segtool.core.registry import METHODS
 from napari_segtool.core.slabs import made_steps, slabs_along
 from napari_segtool.core.stack import Stack
 from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps, with_lines_steps
-from napari_segtool.methods._components import narrowed_steps, within
+from napari_segtool.methods._components import narrowed_steps
 from napari_segtool.methods._distance import distance_steps, filled_steps
 from napari_segtool.methods._foreground import foreground_steps, objects_steps
 from napari_segtool.methods._grey import Grey
@@ -26,6 +26,7 @@ from napari_segtool.methods._overflow import deep_enough_steps, flooded_steps, o
 from napari_segtool.methods._pieces import Piece, pieces_steps
 from napari_segtool.methods._split import Splitting, numbered_steps, split_steps
 from napari_segtool.preprocess._gradients import steepness
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.preprocess._smooth import float_plane
 from napari_segtool.preprocess._volumes import blocks_steps
 
@@ -108,11 +109,11 @@ def watershed(stack: Stack, params: WatershedParams, given: Given) -> Steps[AnyR
         foreground = yield from foreground_steps(stack, grey, bright=params.objects == "bright", grey_values=params.grey_values)
 
         def from_distance(piece: Piece) -> Fractions:
-            objects = yield from within(objects_steps(foreground, piece.grey), 0.0, 0.1)
-            known = yield from within(piece.known_steps(), 0.1, 0.1)
-            objects = yield from within(filled_steps(objects, known), 0.1, 0.3)
-            labels = yield from within(split_steps(objects, piece.size, Splitting(params.neck / 100, 1.0)), 0.3, 0.9)
-            return (yield from within(with_lines_steps(labels, piece.grey), 0.9, 1.0)) if params.lines else labels
+            objects = yield from portion(objects_steps(foreground, piece.grey), 0.0, 0.1)
+            known = yield from portion(piece.known_steps(), 0.1, 0.1)
+            objects = yield from portion(filled_steps(objects, known), 0.1, 0.3)
+            labels = yield from portion(split_steps(objects, piece.size, Splitting(params.neck / 100, 1.0)), 0.3, 0.9)
+            return (yield from portion(with_lines_steps(labels, piece.grey), 0.9, 1.0)) if params.lines else labels
 
         return (yield from pieces_steps(stack, grey, from_distance, volume=params.volume))
     # of one smoothing, whatever is chosen: percentages then mean the same while it is moved, and the histogram is counted once
@@ -137,36 +138,36 @@ def _flood_steps(piece: Piece, params: WatershedParams, span: float, memo: dict[
     if not known.any() or (params.markers == "paint" and (paint is None or not (yield from _painted_steps(paint, known)))):
         yield 1.0
         return np.zeros(piece.grey.shape, np.uint8)
-    surface = yield from within(_remembered_surface_steps(piece, params.surface, span, memo), 0.0, 0.2)
+    surface = yield from portion(_remembered_surface_steps(piece, params.surface, span, memo), 0.0, 0.2)
     marks = paint if params.markers == "paint" else None
     compact = params.compactness > 0
     if marks is None:
-        basins, edges = yield from within(_remembered_steps(surface, known, memo), 0.2, 0.5 if compact else 0.8)
+        basins, edges = yield from portion(_remembered_steps(surface, known, memo), 0.2, 0.5 if compact else 0.8)
     if compact:
         if marks is None:
-            marks, away = yield from within(_remembered_marks_steps(basins, edges, params.depth, piece.size, memo), 0.5, 0.6)
+            marks, away = yield from portion(_remembered_marks_steps(basins, edges, params.depth, piece.size, memo), 0.5, 0.6)
         else:
             strokes = marks
-            bare = yield from within(made_steps(strokes.shape, bool, lambda part: strokes[part] == 0), 0.5, 0.5)
-            away = yield from within(distance_steps(bare, piece.size), 0.5, 0.6)
+            bare = yield from portion(made_steps(strokes.shape, bool, lambda part: strokes[part] == 0), 0.5, 0.5)
+            away = yield from portion(distance_steps(bare, piece.size), 0.5, 0.6)
         flat = surface
         raised = made_steps(flat.shape, np.float32, lambda part: flat[part] + np.float32(params.compactness) * away[part])
-        surface = yield from within(raised, 0.6, 0.6)
+        surface = yield from portion(raised, 0.6, 0.6)
     if marks is None:
-        parts = yield from within(overflowed_steps(basins, edges, params.depth), 0.8, 0.85)
+        parts = yield from portion(overflowed_steps(basins, edges, params.depth), 0.8, 0.85)
     else:
-        basins = yield from within(basins_steps(surface, known, marks), 0.6, 0.7)
-        edges = yield from within(passes_steps(surface, basins.labels), 0.7, 0.8)
+        basins = yield from portion(basins_steps(surface, known, marks), 0.6, 0.7)
+        edges = yield from portion(passes_steps(surface, basins.labels), 0.7, 0.8)
         owner = np.zeros(basins.count + 1, np.uint32)
         owner[1:] = marks.reshape(-1)[basins.place[1:]]
-        parts = yield from within(flooded_steps(basins.count, edges, owner), 0.8, 0.85)
+        parts = yield from portion(flooded_steps(basins.count, edges, owner), 0.8, 0.85)
     yield 0.85
     if params.markers == "paint":
-        owned = yield from within(made_steps(surface.shape, parts.dtype, lambda part: parts[basins.labels[part]]), 0.85, 0.9)
-        labels = yield from within(narrowed_steps(owned), 0.9, 1.0)
+        owned = yield from portion(made_steps(surface.shape, parts.dtype, lambda part: parts[basins.labels[part]]), 0.85, 0.9)
+        labels = yield from portion(narrowed_steps(owned), 0.9, 1.0)
     else:
-        labels = yield from within(numbered_steps(basins.labels, parts, smallest=1), 0.85, 1.0)
-    return (yield from within(with_lines_steps(labels, surface), 1.0, 1.0)) if params.lines else labels
+        labels = yield from portion(numbered_steps(basins.labels, parts, smallest=1), 0.85, 1.0)
+    return (yield from portion(with_lines_steps(labels, surface), 1.0, 1.0)) if params.lines else labels
 
 
 def _painted_steps(paint: NDArray[Any], known: NDArray[np.bool_]) -> Generator[float, None, bool]:
@@ -197,8 +198,8 @@ def _remembered_steps(surface: NDArray[np.float32], known: NDArray[np.bool_], me
     if kept is not None and (kept[0] is surface or np.array_equal(kept[0], surface)) and np.array_equal(kept[1], known):
         yield 1.0
         return kept[2], kept[3]
-    basins = yield from within(basins_steps(surface, known), 0.0, 0.7)
-    edges = yield from within(passes_steps(surface, basins.labels), 0.7, 1.0)
+    basins = yield from portion(basins_steps(surface, known), 0.0, 0.7)
+    edges = yield from portion(passes_steps(surface, basins.labels), 0.7, 1.0)
     if surface.ndim == 2 and surface.size <= _KEPT_PIXELS:
         memo[_MEMO] = (surface, known, basins, edges)
     return basins, edges
@@ -216,11 +217,11 @@ def _remembered_marks_steps(
     if kept is not None and kept[0] is basins and kept[1] == depth:
         yield 1.0
         return kept[2], kept[3]
-    deep = np.flatnonzero((yield from within(deep_enough_steps(basins, edges, depth), 0.0, 0.2)))
+    deep = np.flatnonzero((yield from portion(deep_enough_steps(basins, edges, depth), 0.0, 0.2)))
     marks = np.zeros(basins.labels.shape, np.uint32)
     marks.reshape(-1)[basins.place[deep]] = np.arange(1, deep.size + 1)
-    bare = yield from within(made_steps(marks.shape, bool, lambda part: marks[part] == 0), 0.2, 0.2)
-    away = yield from within(distance_steps(bare, size), 0.2, 1.0)
+    bare = yield from portion(made_steps(marks.shape, bool, lambda part: marks[part] == 0), 0.2, 0.2)
+    away = yield from portion(distance_steps(bare, size), 0.2, 1.0)
     if _is_kept(basins, memo):
         memo[_MARKS_MEMO] = (basins, depth, marks, away)
     return marks, away
@@ -235,7 +236,7 @@ def _surface_steps(piece: Piece, kind: str, span: float) -> Fractions:
         surface[z] = float_plane(plane) * scale
         yield 0.4 * (z + 1) / len(planes)
     if kind == "gradient" and piece.grey.ndim == 3:
-        surface = yield from within(blocks_steps(surface, lambda block: _steepness(block, piece.size), (1, 1, 1), _BLOCK_VOXELS), 0.4, 1.0)
+        surface = yield from portion(blocks_steps(surface, lambda block: _steepness(block, piece.size), (1, 1, 1), _BLOCK_VOXELS), 0.4, 1.0)
     surface = surface.reshape(piece.grey.shape)
     if kind == "gradient" and piece.grey.ndim == 2:
         surface = _steepness(surface, piece.size)

@@ -7,6 +7,8 @@ from collections.abc import Generator, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.slabs import slabs_along
+
 SLAB_VOXELS = 1 << 20
 """Voxels that are numbered without yielding: a fraction of a second."""
 
@@ -21,8 +23,7 @@ def slabs_of(shape: tuple[int, ...]) -> list[slice]:
     >>> slabs_of((2, 1024, 1024))
     [slice(0, 1, None), slice(1, 2, None)]
     """
-    step = max(1, SLAB_VOXELS // max(1, shape[1] * shape[2]))
-    return [slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
+    return slabs_along(shape, SLAB_VOXELS)
 
 
 class Components:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from napari_segtool.core.errors import ParameterError, ShapeError
 from napari_segtool.core.planes import Fractions
 from napari_segtool.core.progress import as_progress, drain
-from napari_segtool.methods._components import components_steps, within
+from napari_segtool.methods._components import components_steps
 from napari_segtool.methods._distance import distance_steps
+from napari_segtool.preprocess._portions import portion
 from napari_segtool.training._pairs import IGNORED
 
 _LEAST = 1e-8
@@ -94,9 +95,9 @@ def border_steps(
     if not w0 or not between.any():
         return weights
     objects = np.where(between | (classes == IGNORED), 0, classes.astype(np.int16) + 1).astype(np.uint8)
-    names = yield from within(components_steps(objects), 0.0, 0.1)
+    names = yield from portion(components_steps(objects), 0.0, 0.1)
     reach = sigma_px * math.sqrt(-2 * math.log(_LEAST))
-    nearest, second = yield from within(_two_nearest(names, size, reach), 0.1, 1.0)
+    nearest, second = yield from portion(_two_nearest(names, size, reach), 0.1, 1.0)
     with np.errstate(over="ignore"):
         weights[between] += np.float32(w0) * np.exp((nearest[between] + second[between]) ** 2 / np.float32(-2 * sigma_px**2))
     return weights
@@ -116,8 +117,8 @@ def _two_nearest(names: NDArray[np.uint32], size: tuple[float, ...], reach: floa
     for digit in range(digits):
         ones = ((names - np.uint32(1)) >> np.uint32(digit) & np.uint32(1)).astype(bool)
         low, high = digit / digits, (digit + 1) / digits
-        to_zeros = yield from within(distance_steps(~(inside & ~ones), size, reach), low, (low + high) / 2)
-        to_ones = yield from within(distance_steps(~(inside & ones), size, reach), (low + high) / 2, high)
+        to_zeros = yield from portion(distance_steps(~(inside & ~ones), size, reach), low, (low + high) / 2)
+        to_ones = yield from portion(distance_steps(~(inside & ones), size, reach), (low + high) / 2, high)
         np.minimum(second, np.maximum(to_zeros, to_ones), out=second)
         np.minimum(nearest, np.minimum(to_zeros, to_ones), out=nearest)
     return nearest, second
