@@ -152,7 +152,9 @@ def predict(
     slices
         ``A:B`` along the first spatial axis; empty takes all.
     probabilities, uncertainty
-        Whether to return them too; without them memory is bounded by the tile.
+        Whether to return them too; without them memory is bounded by the tile, or where gaps are closed by the probabilities of a plane.
+    **options
+        ``mirror`` ("auto", "on", "off"), ``close_gaps`` (True), ``precision``, ``threads``, ``planes``, ``allocate``: see `inference._predict.predict_steps`.
 
     Returns
     -------

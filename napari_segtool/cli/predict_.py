@@ -30,6 +30,9 @@ def predict(
     mirror: Annotated[
         str, typer.Option("--mirror", help="on: average over mirrored and turned images, eight times the work. auto: as the model was made for.")
     ] = "auto",
+    close_gaps: Annotated[
+        bool, typer.Option("--close-gaps/--keep-gaps", help="Draw faint boundaries on, where training found that this parts touching objects better.")
+    ] = True,
     device: Device = "auto",
     slices: Slices = "",
     axes: Axes = "",
@@ -53,6 +56,7 @@ def predict(
         probabilities=probabilities is not None,
         uncertainty=uncertainty is not None,
         mirror=mirror,
+        close_gaps=close_gaps,
     )
     result = follow(work, as_json=json_progress, title="Predicting")
     api.write(result, output)

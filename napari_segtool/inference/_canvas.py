@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari_segtool.core.labels import Labels, smallest_dtype
 from napari_segtool.core.result import Prediction, Probabilities, Step
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.wanted import Wanted
+from napari_segtool.inference._closing import Closing
 from napari_segtool.nets._loaded import LoadedModel, Scenes
 from napari_segtool.nets._tiling import Box
 
@@ -32,22 +33,33 @@ class Canvas:
         Makes the arrays.
     probabilities, uncertainty
         Whether to keep them beside the labels.
+    close_gaps
+        Whether gaps between objects are closed, if the model knows the class that parts them.
     """
 
-    def __init__(self, model: LoadedModel, scenes: Scenes, wanted: Wanted, allocate: Allocate, *, probabilities: bool, uncertainty: bool) -> None:
+    def __init__(
+        self, model: LoadedModel, scenes: Scenes, wanted: Wanted, allocate: Allocate, *, probabilities: bool, uncertainty: bool, close_gaps: bool = False
+    ) -> None:
         self._model, self._scenes, self._wanted = model, scenes, wanted
         self._values = np.asarray(model.values, smallest_dtype(max(model.values)))
         self._labels = allocate(wanted.shape, self._values.dtype)
         self._probabilities = allocate((len(model.values), *wanted.shape), np.dtype(np.float32)) if probabilities else None
         self._uncertainty = allocate(wanted.shape, np.dtype(np.float32)) if uncertainty else None
+        closes = close_gaps and model.separator >= 0 and len(scenes.shape) == 2
+        self._closing = Closing(len(model.values), model.separator, scenes.shape) if closes else None
+
+    @property
+    def closes_gaps(self) -> bool:
+        """Whether gaps between objects are closed."""
+        return self._closing is not None
 
     @property
     def wants_probabilities(self) -> bool:
-        """Whether `put` needs probabilities; else numbers that rank the classes do."""
-        return self._probabilities is not None or self._uncertainty is not None
+        """Whether `put_steps` needs probabilities; else numbers that rank the classes do."""
+        return self._probabilities is not None or self._uncertainty is not None or self.closes_gaps
 
-    def put(self, scene: Sequence[int], box: Box, scores: Tensor, *, chances: bool) -> None:
-        """Write a box of a scene.
+    def put_steps(self, scene: Sequence[int], box: Box, scores: Tensor, *, chances: bool) -> Iterator[float]:
+        """Write a box of a scene; where gaps are closed the whole scene once its last box is there, and yield while that is done.
 
         Parameters
         ----------
@@ -60,12 +72,20 @@ class Canvas:
         chances
             Which of the two; where `wants_probabilities` they must be probabilities.
         """
+        scores = self._model.weighed(scores) if chances else scores
+        if self._closing is not None:
+            if not self._closing.put(scene, box, scores):
+                return
+            scores = yield from self._closing.take_steps(scene)
+            box = tuple(slice(0, n) for n in self._scenes.shape)
+        self._put(scene, box, scores)
+
+    def _put(self, scene: Sequence[int], box: Box, scores: Tensor) -> None:
         depths: list[tuple[int | None, int]] = [(None, 0)]
         if len(box) == 3:
             depths = [(k, z) for k, z in enumerate(range(box[0].start, box[0].stop)) if z in self._wanted.along("Z")]
             if not depths:
                 return
-        scores = self._model.weighed(scores) if chances else scores
         self._write(self._labels, scene, box, depths, self._values[winners(scores).cpu().numpy()])
         if self._probabilities is not None:
             self._write(self._probabilities, scene, box, depths, scores.cpu().numpy())

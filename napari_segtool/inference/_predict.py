@@ -34,6 +34,7 @@ def predict_steps(
     probabilities: bool = False,
     uncertainty: bool = False,
     mirror: Literal["auto", "on", "off"] = "auto",
+    close_gaps: bool = True,
     planes: Iterable[Sequence[int]] | None = None,
     allocate: Allocate = np.empty,
     loaded: LoadedModel | None = None,
@@ -61,6 +62,9 @@ def predict_steps(
     mirror
         "on": average over the eight mirrorings and quarter turns of each tile, eight times the work. "auto": as the
         model card says under ``mirror``, else off.
+    close_gaps
+        Whether to draw a boundary on through places where it is faint, with a line as strong as the boundary is on average (`methods._closed_contours`).
+        Only models do it whose training found that it parts touching objects better (``separator`` on the model card).
     planes
         Predict only these planes, indices along `core.planes.plane_axes`. The result then holds those planes alone:
         the shape of the stack's labels with as many entries along the plane axes as were asked for (``(1, Y, X)`` for
@@ -94,7 +98,7 @@ def predict_steps(
         raise ParameterError(f"mirror = {mirror!r} is not known.", hint="Choose auto, on or off.")
     turns = EIGHT if mirror == "on" or (mirror == "auto" and bundle.card.get("mirror", False)) else ASIS
     halo, core = loaded.tile_size(scenes.shape, exact=precision == "float32")
-    canvas = Canvas(loaded, scenes, wanted, allocate, probabilities=probabilities, uncertainty=uncertainty)
+    canvas = Canvas(loaded, scenes, wanted, allocate, probabilities=probabilities, uncertainty=uncertainty, close_gaps=close_gaps)
     work = Work(loaded.forward, scenes.shape, halo)
     tiles = plan_tiles(scenes.shape, core, halo, loaded.forward.multiple, _region(scenes, wanted))
     for scene in wanted.indices(scenes.axes):
@@ -106,6 +110,7 @@ def predict_steps(
         "model_sha": str(bundle.card.get("weights_sha256", ""))[:16],
         "precision": loaded.forward.precision,
         "mirror": turns is EIGHT,
+        "close_gaps": canvas.closes_gaps,
         "halo_px": list(halo),
         **({} if wanted.everything else {"planes": [list(plane) for plane in wanted.indices()]}),
     }
@@ -137,7 +142,8 @@ def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn], mod
                     yield Progress(work.done_px, work.total_px, "tile")
             assert total is not None
             for (scene, tile), box, scores in zip(batch, inner, total / len(turns), strict=True):
-                canvas.put(scene, tile.core, scores[(slice(None), *box)], chances=chances)
+                for _ in canvas.put_steps(scene, tile.core, scores[(slice(None), *box)], chances=chances):
+                    yield Progress(work.done_px, work.total_px, "closing gaps")
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise

@@ -64,6 +64,7 @@ class LoadedModel:
     neighbours: int = 0
     head: Literal["softmax", "sigmoid"] = "softmax"
     class_bias: tuple[float, ...] = ()
+    separator: int = -1
 
     @property
     def title(self) -> str:
@@ -147,9 +148,12 @@ def load_model(bundle: ModelBundle, *, device: str = "auto", precision: str = "a
             raise ValueError(f"its head {head!r} is not known")
         if bias and (len(bias) != len(values) or not np.isfinite(bias).all()):
             raise ValueError(f"class_bias = {bias} is not one number for each of {len(values)} classes")
+        separator = int(card.get("separator", -1))
+        if not -1 <= separator < len(values):
+            raise ValueError(f"separator = {separator} is none of its {len(values)} classes")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"The model card of {bundle.path} cannot be used: {error}.", hint="Train it again, or copy the folder again.") from None
-    return LoadedModel(bundle, forward, normalisation, values, names, reach, neighbours_of(card), head, bias if any(bias) else ())
+    return LoadedModel(bundle, forward, normalisation, values, names, reach, neighbours_of(card), head, bias if any(bias) else (), separator)
 
 
 class Scenes:

@@ -18,7 +18,7 @@ from napari_segtool.training._threshold import Case, Decision, decide
 
 MOST_CASES = 12
 _SHARE = 0.04
-_SEARCH_S_PER_PX = 0.5 / 512**2
+_SEARCH_S_PER_PX = 1.0 / 512**2
 _MOST_DEPTHS = 8
 
 

@@ -201,7 +201,7 @@ class Sitting:
                 break
             except (RuntimeError, MemoryError) as error:
                 self._smaller_windows(error, "calibration")
-        if self.decision.bias:
+        if self.decision.bias or self.decision.separator >= 0:
             card = {key: value for key, value in self.bundle().card.items() if key not in ("format", "weights_sha256")}
             self._write_bundle({**card, **self._decision_card()})
             self.log.write("message", text=self._decision_text())
@@ -293,16 +293,22 @@ class Sitting:
 
     def _decision_card(self) -> dict[str, Any]:
         found = self.decision
-        return {"class_bias": list(found.bias), "decision": {"criterion": found.criterion, "before": found.before, "after": found.after}}
+        closing = {"separator": found.separator} if found.separator >= 0 else {}
+        return {"class_bias": list(found.bias), **closing, "decision": plain({"criterion": found.criterion, "before": found.before, "after": found.after})}
 
     def _decision_text(self) -> str:
         found, names = self.decision, [str(entry["name"]) for entry in self.run.classes]
         judge = {"objects": "objects agree", "strokes": "strokes stay in one piece", "dice": "Dice"}.get(found.criterion, "")
+        if found.criterion == "web":
+            return f"{names[found.separator]} is a thin web that parts {names[1 - found.separator]}: where it is faint, its gaps are closed."
         gain = f"{judge}: {found.after:.3f} instead of {found.before:.3f}" if found.after - found.before >= 0.0005 else f"{judge} as well, and more surely"
+        closed = f"Gaps in {names[found.separator]} are closed. " if found.separator >= 0 else ""
+        if not found.bias:
+            return f"{closed}That is better on held-out pixels ({gain})."
         if len(names) == 2:
-            return f"A pixel is given to {names[1]} from a probability of {found.threshold:.2f} on, which is better on held-out pixels ({gain})."
+            return f"{closed}A pixel is given to {names[1]} from a probability of {found.threshold:.2f} on, which is better on held-out pixels ({gain})."
         moved = ", ".join(f"{name} {bias:+.2f}" for name, bias in zip(names, found.bias, strict=True))
-        return f"Log-probabilities of the classes are shifted ({moved}), which is better on held-out pixels ({gain})."
+        return f"{closed}Log-probabilities of the classes are shifted ({moved}), which is better on held-out pixels ({gain})."
 
     def _restore(self) -> bool:
         checkpoint = read_checkpoint(self.run.folder / "checkpoints", lambda text: self.log.write("message", text=text))

@@ -14,9 +14,7 @@ _ROOM_PX = 8
 _SOFTNESS = 0.5
 _LEARNED_WEIGHT = 0.5
 """Of strokes that were learned from: there are more of them, but the network knows them too well."""
-_MOST_PIECES, _FEWEST = 8, 6
-_ONE_NETWORK, _IN_PIECES = 0.7, 0.5
-"""Share of the largest part: of a class that is a network, and of one that is in pieces."""
+_FEWEST = 6
 
 Plane = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -31,13 +29,10 @@ class StrokeStrengths:
         For each class one number a stroke: the log-odds of its class at the weakest place of the best way from end to end.
     held
         Held-out strokes of each class; they come first.
-    pieces
-        For each class how many strokes' lengths enclose an object: 1 for classes that do not enclose any.
     """
 
     strengths: tuple[NDArray[np.float64], NDArray[np.float64]]
     held: tuple[int, int]
-    pieces: tuple[int, int]
 
     @property
     def enough(self) -> bool:
@@ -45,7 +40,7 @@ class StrokeStrengths:
         return min(self.held) >= 1 and min(len(each) for each in self.strengths) >= _FEWEST
 
     def intact(self, bias: float, *, learned: bool) -> float:
-        """Mean share of strokes in one piece, for a bias of the first class; to the power of their number where strokes enclose objects.
+        """Mean share of strokes in one piece, for a bias of the first class.
 
         The step from broken to intact is soft: a stroke that just holds may break on the next picture.
 
@@ -57,10 +52,10 @@ class StrokeStrengths:
             Whether strokes that were learned from count too, half as much as held-out ones.
         """
         parts = []
-        for strength, count, power, way in zip(self.strengths, self.held, self.pieces, (1, -1), strict=True):
+        for strength, count, way in zip(self.strengths, self.held, (1, -1), strict=True):
             weight = np.where(np.arange(len(strength)) < count, 1.0, _LEARNED_WEIGHT if learned else 0.0)
             chance = 1 / (1 + np.exp(-np.clip((strength + way * bias) / _SOFTNESS, -50, 50)))
-            parts.append(float(np.average(chance, weights=weight)) ** power)
+            parts.append(float(np.average(chance, weights=weight)))
         return float(np.mean(parts))
 
 
@@ -72,26 +67,21 @@ def measure_strokes(planes: Sequence[Plane]) -> StrokeStrengths:
     planes
         ``(chances (2, Y, X), check (Y, X), learn (Y, X))`` each; see `_threshold.Case`.
     """
-    maps = [plane[0] for plane in planes]
-    separator = _separator(maps)
     strengths: tuple[list[float], list[float]] = ([], [])
-    lengths: tuple[list[float], list[float]] = ([], [])
     held = [0, 0]
     for learned in (False, True):
         for chances, check, learn in planes:
             odds = np.log(np.maximum(chances, 1e-12))
             for index in (0, 1):
                 lead = odds[index] - odds[1 - index]
-                for stroke, length in _strokes((learn if learned else check) == index):
-                    strengths[index].append(_weakest_link(lead, stroke, connectivity=4 if separator == 1 - index else 8))
-                    lengths[index].append(length)
+                for stroke in _strokes((learn if learned else check) == index):
+                    strengths[index].append(_weakest_link(lead, stroke))
                     held[index] += not learned
-    pieces = [_pieces(maps, index, float(np.median(lengths[index]))) if index == separator and lengths[index] else 1 for index in (0, 1)]
-    return StrokeStrengths((np.array(strengths[0]), np.array(strengths[1])), (held[0], held[1]), (pieces[0], pieces[1]))
+    return StrokeStrengths((np.array(strengths[0]), np.array(strengths[1])), (held[0], held[1]))
 
 
-def _strokes(mask: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], float]]:
-    """Pixels ``(n, 2)`` of every stroke that is long enough to have two ends, sorted along it, and its length in pixels."""
+def _strokes(mask: NDArray[np.bool_]) -> Iterator[NDArray[np.intp]]:
+    """Pixels ``(n, 2)`` of every stroke that is long enough to have two ends, sorted along it."""
     import cv2
 
     count, names = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
@@ -101,12 +91,11 @@ def _strokes(mask: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], float]
     for part in np.split(places[order], ends) if len(places) else ():
         centred = part - part.mean(axis=0)
         along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
-        length = float(np.ptp(along)) + 1
-        if length >= _SHORTEST_PX:
-            yield part[np.argsort(along, kind="stable")], length
+        if np.ptp(along) + 1 >= _SHORTEST_PX:
+            yield part[np.argsort(along, kind="stable")]
 
 
-def _weakest_link(lead: NDArray[np.float32], stroke: NDArray[np.intp], connectivity: int) -> float:
+def _weakest_link(lead: NDArray[np.float32], stroke: NDArray[np.intp]) -> float:
     """The largest value that a way from end to end of the stroke need not go below."""
     import cv2
 
@@ -121,38 +110,7 @@ def _weakest_link(lead: NDArray[np.float32], stroke: NDArray[np.intp], connectiv
     least, most = float(values[room > 0].min()), float(values[room > 0].max())
     for _ in range(16):
         middle = (least + most) / 2
-        _, names = cv2.connectedComponents(((values >= middle) & (room > 0)).astype(np.uint8), connectivity=connectivity)
+        _, names = cv2.connectedComponents(((values >= middle) & (room > 0)).astype(np.uint8), connectivity=8)
         first, last = (set(names[y[part], x[part]].tolist()) - {0} for part in (slice(tip), slice(-tip, None)))
         least, most = (middle, most) if first & last else (least, middle)
     return least
-
-
-def _pieces(planes: Sequence[NDArray[np.float32]], separator: int, length: float) -> int:
-    """How many strokes of the separating class lie around a typical object: perimeters weighed by area, as the Rand score weighs objects."""
-    import cv2
-
-    area = around = 0.0
-    for chances in planes:
-        mask = (chances.argmax(0) != separator).astype(np.uint8)
-        for contour in cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]:
-            size = cv2.contourArea(contour)
-            area, around = area + size, around + size * cv2.arcLength(contour, True)
-    return int(np.clip(round(around / max(area, 1) / length), 1, _MOST_PIECES))
-
-
-def _separator(planes: Sequence[NDArray[np.float32]]) -> int:
-    """The class that is one thin network and parts the other into many pieces, by what the network says; -1 if there is none."""
-    import cv2
-
-    half_width, share = np.zeros(2), np.zeros(2)
-    for chances in planes:
-        for index in (0, 1):
-            mask = (chances.argmax(0) == index).astype(np.uint8)
-            if mask.any() and not mask.all():
-                sizes = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:, cv2.CC_STAT_AREA]
-                half_width[index] += np.quantile(cv2.distanceTransform(mask, cv2.DIST_L2, 5)[mask > 0], 0.95) / len(planes)
-                share[index] += sizes.max() / sizes.sum() / len(planes)
-    for index in (0, 1):
-        if share[index] > _ONE_NETWORK and share[1 - index] < _IN_PIECES and half_width[index] < half_width[1 - index]:
-            return index
-    return -1

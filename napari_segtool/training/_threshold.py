@@ -6,10 +6,14 @@ probability, chosen by what the held-out pixels can judge:
 
 - *objects*: labels are dense and objects lie close together. How well the objects agree with the true ones counts: the Rand score of the ISBI 2012
   challenge, smoothed over neighbouring thresholds, because the next picture is a little different.
-- *strokes*: two classes are painted. A stroke is in one piece where its class leads from one end to the other; how many are counts. Strokes along a thin
-  network (a membrane) are weighed by the number of them that it takes to enclose an object: one gap anywhere is enough to open it. Strokes that were
-  learned from are looked at as well, as few are held out.
+- *web*: two classes are painted, and by what the network says one of them is a thin web (a membrane) that parts the other into many pieces. Its gaps are
+  closed; the bias makes it as common as the probabilities of all pixels say that it is. Strokes cannot tell more.
+- *strokes*: two classes are painted otherwise. A stroke is in one piece where its class leads from one end to the other; how many are counts. Strokes that
+  were learned from are looked at as well, as few are held out.
 - *dice*: in all other cases the mean Dice of the classes; for paint with equal mass for each class, because how much was painted of each says nothing.
+
+Objects are judged a second time with the gaps of the class that parts them closed (`methods._closed_contours`), in probabilities with the bias that makes
+the held-out pixels most likely; if that is better, prediction will close them too.
 
 A bias has to earn its place: it is drawn to 0 where little is held out, and never makes the held-out pixels worse than the most probable class does.
 """
@@ -17,19 +21,23 @@ A bias has to earn its place: it is drawn to 0 where little is held out, and nev
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.methods._closed_contours import with_closed_contours_steps
 from napari_segtool.training._agreement import object_agreement
 from napari_segtool.training._pairs import IGNORED
+from napari_segtool.training._parting import parts_the_other
 from napari_segtool.training._strokes_intact import StrokeStrengths, measure_strokes
 from napari_segtool.training._touching import gaps_between
 
 _GRID = np.arange(-12, 13) / 4
+_FINE_GRID = np.arange(-30, 31) / 10
+_MOST_SHIFT, _ROUNDS = 1.5, 50
 _SMOOTHING = 1.0
 """Of the objects' agreement, in units of the bias."""
 _DICE_TO_LOSE, _DICE_SHARE = 0.05, 0.1
@@ -42,7 +50,7 @@ _LEAST_GAIN = 0.002
 _MOST_PIXELS = 100_000
 _FEWEST_OBJECTS, _CLOSE_SHARE = 4, 0.5
 
-Criterion = Literal["objects", "strokes", "dice", "none"]
+Criterion = Literal["objects", "web", "strokes", "dice", "none"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +84,15 @@ class Decision:
         What it was chosen by; ``"none"`` where nothing is held out.
     before, after
         The criterion on the held-out pixels without and with it.
+    separator
+        Index of the class whose gaps are to be closed before; -1 for none.
     """
 
     bias: tuple[float, ...]
     criterion: Criterion
     before: float = math.nan
     after: float = math.nan
+    separator: int = -1
 
     @property
     def threshold(self) -> float:
@@ -114,21 +125,80 @@ def decide(cases: Sequence[Case], classes: int, *, sparse: bool) -> Iterator[Dec
         return
     pixels = _Pixels(cases, classes, balanced=sparse)
     yield Decision((), "none")
+    if sparse and classes == 2:
+        for index in (0, 1):
+            bias = _along(index, _prior_shift(cases, index), classes)
+            shut = yield from _closed(cases, bias, index)
+            if parts_the_other([case.chances for case in shut], index):
+                yield replace(_decision(bias, "web", math.nan, math.nan), separator=index)
+                return
+        strokes = measure_strokes([(case.chances, case.check, case.learn) for case in cases])
+        yield _by_strokes(strokes, pixels) if strokes.enough else _by_dice(pixels)
+        return
     separator = -1 if sparse else _separator(cases, classes)
-    if separator >= 0:
-        curve = []
-        for step in _GRID:
-            bias = _along(separator, step, classes)
-            curve.append(float(np.mean([_agreement(case, bias, separator) for case in cases])))
+    if separator < 0:
+        yield _by_dice(pixels)
+        return
+    found = yield from _by_objects(cases, pixels, separator, classes)
+    bias = _along(separator, _likeliest(pixels, separator), classes)
+    shut = yield from _closed(cases, bias, separator)
+    after = float(np.mean([_agreement(case, np.zeros(classes), separator) for case in shut]))
+    worth = after + _DICE_SHARE * _Pixels(shut, classes, balanced=False).dice(np.zeros(classes))
+    if after >= found.before and worth >= found.worth + _LEAST_GAIN:
+        yield replace(_decision(bias, "objects", found.before, after), separator=separator)
+        return
+    yield found.decision
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A decision, what it was chosen by (the criterion, steadied), and the criterion without a bias."""
+
+    decision: Decision
+    worth: float
+    before: float
+
+
+def _likeliest(pixels: _Pixels, index: int) -> float:
+    """The bias of one class that makes what the held-out pixels are most likely: it takes back what weights of classes did to the probabilities."""
+    return float(_FINE_GRID[np.argmax([pixels.likelihood(_along(index, step, len(pixels.present))) for step in _FINE_GRID])])
+
+
+def _prior_shift(cases: Sequence[Case], index: int) -> float:
+    """The bias of one class that takes it from as common as the other, as it was painted, to as common as it is.
+
+    How common that is, is estimated from the probabilities of all pixels by expectation and maximisation: Saerens, Latinne & Decaestecker 2002, Adjusting
+    the outputs of a classifier to new a priori probabilities, doi:10.1162/089976602753284446.
+    """
+    chances = np.concatenate([case.chances[index].reshape(-1) for case in cases]).astype(np.float64)
+    chances = chances[:: -(-len(chances) // _MOST_PIXELS)]
+    share = 0.5
+    for _ in range(_ROUNDS):
+        risen, rest = chances * share, (1 - chances) * (1 - share)
+        share = float(np.mean(risen / np.maximum(risen + rest, 1e-12)))
+    return float(np.clip(math.log(max(share, 1e-6) / max(1 - share, 1e-6)), -_MOST_SHIFT, _MOST_SHIFT))
+
+
+def _closed(cases: Sequence[Case], bias: NDArray[np.float64], separator: int) -> Generator[Decision, None, list[Case]]:
+    """The same planes with the bias in their probabilities and the gaps of a class closed, as prediction does it."""
+    shut = []
+    for case in cases:
+        raised = case.chances * np.exp(bias.astype(np.float32))[:, None, None]
+        chances = raised / raised.sum(0)
+        for _ in with_closed_contours_steps(chances, separator):
             yield Decision((), "none")
-        objects = sum(gaps_between([_others(case.check, separator)]).objects for case in cases)
-        yield _best_on_grid("objects", np.array(curve), _smooth(np.array(curve)), pixels, separator, objects)
-        return
-    strokes = measure_strokes([(case.chances, case.check, case.learn) for case in cases]) if sparse and classes == 2 else None
-    if strokes is not None and strokes.enough:
-        yield _by_strokes(strokes, pixels)
-        return
-    yield _by_dice(pixels)
+        shut.append(replace(case, chances=chances))
+    return shut
+
+
+def _by_objects(cases: Sequence[Case], pixels: _Pixels, separator: int, classes: int) -> Generator[Decision, None, _Found]:
+    curve = []
+    for step in _GRID:
+        bias = _along(separator, step, classes)
+        curve.append(float(np.mean([_agreement(case, bias, separator) for case in cases])))
+        yield Decision((), "none")
+    objects = sum(gaps_between([_others(case.check, separator)]).objects for case in cases)
+    return _best_on_grid("objects", np.array(curve), _smooth(np.array(curve)), pixels, separator, objects)
 
 
 class _Pixels:
@@ -144,6 +214,11 @@ class _Pixels:
         self._mass = np.where(self.present, 1 / np.maximum(counts, 1), 0)[self.truth] if balanced else np.ones(len(self.truth))
         self.evidence = sum(_count_parts(case.check) for case in cases) + len(truth) / _PIXELS_A_PART
 
+    def likelihood(self, bias: NDArray[np.float64]) -> float:
+        """Mean log-probability of what the pixels are."""
+        scores = self.scores + bias[:, None]
+        return float(np.mean(scores[self.truth, np.arange(len(self.truth))] - np.log(np.exp(scores).sum(0))))
+
     def dice(self, bias: NDArray[np.float64]) -> float:
         """Mean Dice of the classes that occur."""
         guess, count = (self.scores + bias[:, None]).argmax(0), len(bias)
@@ -153,7 +228,7 @@ class _Pixels:
         return float((2 * shared / np.maximum(both, 1e-12))[self.present].mean())
 
 
-def _best_on_grid(name: Criterion, raw: NDArray[np.float64], smooth: NDArray[np.float64], pixels: _Pixels, index: int, units: int) -> Decision:
+def _best_on_grid(name: Criterion, raw: NDArray[np.float64], smooth: NDArray[np.float64], pixels: _Pixels, index: int, units: int) -> _Found:
     """The step on the grid with the best smooth score among those whose raw score is no worse than without a bias."""
     classes, middle = len(pixels.present), len(_GRID) // 2
     dice = np.array([pixels.dice(_along(index, step, classes)) for step in _GRID])
@@ -162,13 +237,13 @@ def _best_on_grid(name: Criterion, raw: NDArray[np.float64], smooth: NDArray[np.
     best = int(wanted.argmax())
     if wanted[best] < wanted[middle] + _LEAST_GAIN:
         best = middle
-    return _decision(_along(index, _GRID[best], classes), name, raw[middle], raw[best])
+    return _Found(_decision(_along(index, _GRID[best], classes), name, raw[middle], raw[best]), float(wanted[best]), float(raw[middle]))
 
 
 def _by_strokes(strokes: StrokeStrengths, pixels: _Pixels) -> Decision:
     raw = np.array([strokes.intact(step, learned=False) for step in _GRID])
     smooth = np.array([strokes.intact(step, learned=True) for step in _GRID])
-    return _best_on_grid("strokes", raw, smooth, pixels, 0, min(len(each) for each in strokes.strengths))
+    return _best_on_grid("strokes", raw, smooth, pixels, 0, min(len(each) for each in strokes.strengths)).decision
 
 
 def _by_dice(pixels: _Pixels) -> Decision:

@@ -12,8 +12,10 @@ from napari_segtool.core.progress import drain
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.stack import Stack
 from napari_segtool.evaluate.isbi import v_rand
+from napari_segtool.methods._closed_contours import with_closed_contours_steps
 from napari_segtool.training._agreement import object_agreement
 from napari_segtool.training._calibrate import Cost, plan_cost
+from napari_segtool.training._parting import parts_the_other
 from napari_segtool.training._strokes_intact import measure_strokes
 from napari_segtool.training._threshold import Case, Decision, decide
 from tests.training.blobs import blobs, messages, tiny_run, train
@@ -45,19 +47,23 @@ def last(cases: list[Case], classes: int, sparse: bool) -> Decision:
     return decision
 
 
-def test_a_gap_in_every_wall_is_closed_by_asking_for_more_before_a_pixel_is_inside() -> None:
-    truth = cells()
-    decision = last([Case(chances_of(leaky(truth, 0.6)), truth, NOTHING)], 2, sparse=False)
-    assert decision.criterion == "objects"
-    assert 0.6 < decision.threshold < 0.97
+@pytest.mark.parametrize("walls_are", [0, 1])
+def test_a_gap_in_every_wall_is_closed_whichever_class_the_walls_are(walls_are: int) -> None:
+    truth, chance = cells(), leaky(cells(), 0.6)
+    chance, check = (chance, truth) if walls_are == 0 else (1 - chance, 1 - truth)
+    decision = last([Case(chances_of(chance), check, NOTHING)], 2, sparse=False)
+    assert (decision.criterion, decision.separator) == ("objects", walls_are)
     assert decision.before < 0.5 < 0.99 < decision.after
 
 
-def test_walls_may_as_well_be_the_second_class() -> None:
-    truth = cells()
-    decision = last([Case(chances_of(1 - leaky(truth, 0.6)), 1 - truth, NOTHING)], 2, sparse=False)
+def test_where_no_line_could_close_it_more_is_asked_for_before_a_pixel_is_inside() -> None:
+    truth, chance = cells(), leaky(cells(), 0.6)
+    chance[:, 18:21] = np.where(truth[:, 18:21] == 0, 0.7, chance[:, 18:21])  # faint all along: no better on average
+    decision = last([Case(chances_of(chance), truth, NOTHING)], 2, sparse=False)
     assert decision.criterion == "objects"
-    assert 0.03 < decision.threshold < 0.4
+    assert decision.separator == -1
+    assert 0.7 < decision.threshold < 0.97
+    assert decision.before < 0.5 < 0.99 < decision.after
 
 
 def test_a_network_that_is_right_is_left_alone() -> None:
@@ -104,7 +110,7 @@ def test_held_out_pixels_never_come_off_worse_than_by_the_most_probable_class(se
     chance = np.clip(leaky(truth, float(rng.uniform(0.2, 0.9))) + rng.normal(0, 0.2, truth.shape), 0.001, 0.999)
     check = np.where(rng.random(truth.shape) < 0.1, truth, np.uint8(255)) if sparse else truth
     decision = last([Case(chances_of(chance), check, NOTHING)], 2, sparse=sparse)
-    assert decision.after >= decision.before
+    assert decision.criterion == "web" or decision.after >= decision.before
 
 
 def test_a_dozen_held_out_pixels_move_nothing_that_hundreds_would() -> None:
@@ -127,16 +133,37 @@ def paint_of(truth: np.ndarray) -> np.ndarray:
     return paint
 
 
-def test_strokes_along_walls_close_the_gaps_that_paint_alone_cannot_see_as_objects() -> None:
+def test_gaps_in_painted_walls_are_closed_though_strokes_cannot_see_objects() -> None:
     truth = cells()
-    chance = np.where(truth == 1, 0.97, 0.05)
-    chance[:, 27:30] = np.where(truth[:, 27:30] == 0, 0.7, chance[:, 27:30])  # where the walls that are painted leak
-    chance[45:48] = np.where(truth[45:48] == 0, 0.7, chance[45:48])
+    chance = leaky(truth, 0.8)
     decision = last([Case(chances_of(chance), paint_of(truth), NOTHING)], 2, sparse=True)
-    assert decision.criterion == "strokes"
-    assert 0.7 < decision.threshold < 0.97
-    closed = v_rand((chance > decision.threshold).astype(np.uint8), truth).score
-    assert closed > 0.99 > 0.9 > v_rand((chance > 0.5).astype(np.uint8), truth).score
+    assert (decision.criterion, decision.separator) == ("web", 0)
+    shares = {index: float((truth == index).mean()) for index in (0, 1)}
+    assert decision.bias[0] - decision.bias[1] == pytest.approx(np.log(shares[0] / shares[1]), abs=0.3)  # gaps make walls rarer
+    walls = 1 - v_rand((chance > 0.5).astype(np.uint8), truth).score
+    chances = chances_of(chance)
+    drain(with_closed_contours_steps(chances, 0))
+    assert v_rand((chances[1] > 0.5).astype(np.uint8), truth).score > 0.99
+    assert walls > 0.5
+
+
+def test_blobs_on_a_background_are_no_web() -> None:
+    y, x = np.mgrid[:90, :90]
+    blobs_ = ((y % 30 - 15) ** 2 + (x % 30 - 15) ** 2 < 60).astype(np.float32)
+    for index in (0, 1):
+        assert parts_the_other([chances_of(abs(index - (0.05 + 0.9 * cells())))], index)
+        assert not parts_the_other([chances_of(abs(index - (0.05 + 0.9 * cells())))], 1 - index)
+        assert not parts_the_other([chances_of(0.5 * blobs_)], index)  # no blob is found at all
+        assert not parts_the_other([chances_of(0.9 * blobs_)], index)
+        assert not parts_the_other([chances_of(np.where(y > 45, 0.9, 0.1))], index)
+
+
+def test_gaps_are_closed_where_that_makes_objects_better_and_said_so() -> None:
+    truth = cells()
+    chance = leaky(truth, 0.97)  # as sure of the gap as of a cell: no threshold helps
+    decision = last([Case(chances_of(chance), truth, NOTHING)], 2, sparse=False)
+    assert (decision.criterion, decision.separator) == ("objects", 0)
+    assert decision.before < 0.5 < 0.95 < decision.after
 
 
 def test_the_weakest_link_of_a_stroke_is_the_lowest_point_of_the_best_way_around() -> None:
