@@ -127,11 +127,11 @@ def compare_speed(settings: dict[str, str], rounds: int = 5) -> None:
     import torch
 
     from napari_segtool.nets._forward import flushed_denormals
-    from napari_segtool.training._events import EventLog
-    from napari_segtool.training._loader import Prefetcher
-    from napari_segtool.training._run import create_run
-    from napari_segtool.training._session import Sitting
+    from napari_segtool.training.data._loader import Prefetcher
+    from napari_segtool.training.engine._session import Sitting
     from napari_segtool.training.learners.unet import plan_unet
+    from napari_segtool.training.runs._events import EventLog
+    from napari_segtool.training.runs._run import create_run
 
     stack, marks, _, _ = task_data("isbi-dense")
     with tempfile.TemporaryDirectory() as place:
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--keep", default="", help="folder to keep the runs in")
     options = parser.parse_args()
     settings = dict(item.split("=", 1) for item in options.set)
-    from napari_segtool.training._run import create_run
+    from napari_segtool.training.runs._run import create_run
 
     for task in options.tasks:
         if task == "speed":

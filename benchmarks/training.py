@@ -71,12 +71,12 @@ def build_network(options: argparse.Namespace) -> Any:
 def our_engine(image: np.ndarray, labels: np.ndarray, options: argparse.Namespace, folder: Path) -> tuple[Callable[[int], float], Callable[[int], Any], str]:
     """Our step, what makes a batch, and a title."""
     from napari_segtool.nets._normalise import Normalisation
-    from napari_segtool.training._holdout import Field
-    from napari_segtool.training._loader import Prefetcher
     from napari_segtool.training._plan import LossTerm, Plan
-    from napari_segtool.training._run import Run
-    from napari_segtool.training._trainer import Trainer
-    from napari_segtool.training._watch import Watch
+    from napari_segtool.training.data._holdout import Field
+    from napari_segtool.training.data._loader import Prefetcher
+    from napari_segtool.training.engine._trainer import Trainer
+    from napari_segtool.training.engine._watch import Watch
+    from napari_segtool.training.runs._run import Run
 
     plan = Plan(
         network="unet",
@@ -216,7 +216,7 @@ def run_engine(name: str, options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from napari_segtool.nets._forward import flushed_denormals
-    from napari_segtool.training._heap import kept_heap
+    from napari_segtool.training.engine._heap import kept_heap
 
     warnings.simplefilter("ignore")  # of the peers' own libraries
     torch.set_num_threads(options.threads or torch.get_num_threads())

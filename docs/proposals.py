@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 import napari_segtool as segtool
-from napari_segtool.training._configure import Machine, configure
-from napari_segtool.training._evidence import evidence_of_pairs
-from napari_segtool.training._survey import survey
+from napari_segtool.training.configure._configure import Machine, configure
 from napari_segtool.training.learners.unet import UNetLearnerParams
+from napari_segtool.training.survey._evidence import evidence_of_pairs
+from napari_segtool.training.survey._survey import survey
 
 DOCS = Path(__file__).parent
 DATA = Path(os.environ.get("SEGTOOL_TEST_DATA", DOCS.parents[1] / "shared" / "data"))

@@ -31,7 +31,7 @@ from napari_segtool.core.target import Region, Target
 from napari_segtool.core.wanted import Wanted, check_plane, locate, place_region
 
 if TYPE_CHECKING:
-    from napari_segtool.training._proposal import Proposal
+    from napari_segtool.training.configure._proposal import Proposal
 
 Record = dict[str, Any]
 _OF_A_PLANE = ("activations", "receptive_field", "trust")
@@ -145,7 +145,7 @@ class WorkerClient:
 
     def propose_steps(self, pairs: Iterable[Sequence[Any]], learner: str = "unet", *, threads: int = 0, **arguments: Any) -> Steps[Proposal]:
         """Say in the child how a learner would train, and why; arguments and result as `api.propose_steps`. Files are read there."""
-        from napari_segtool.training._proposal import Proposal
+        from napari_segtool.training.configure._proposal import Proposal
 
         given_pairs = list(pairs)
         images, labels = [pair[0] for pair in given_pairs], [_travelling(pair[1]) for pair in given_pairs]

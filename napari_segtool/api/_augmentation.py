@@ -10,7 +10,7 @@ from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.progress import Steps, drain
 
 if TYPE_CHECKING:
-    from napari_segtool.training._examples import Example
+    from napari_segtool.training.before._examples import Example
 
 
 def preview_augmentation_steps(
@@ -18,7 +18,7 @@ def preview_augmentation_steps(
 ) -> Steps[tuple[Example, ...]]:
     """Generator form of `preview_augmentation`."""
     from napari_segtool.core.registry import LEARNERS
-    from napari_segtool.training._examples import example_steps
+    from napari_segtool.training.before._examples import example_steps
 
     if not 1 <= count <= 1000:
         raise ParameterError(f"{count} examples cannot be made.", hint="Ask for 1 to 1000.")

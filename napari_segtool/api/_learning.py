@@ -38,7 +38,7 @@ def train_steps(
 ) -> Steps[ModelBundle]:
     """Generator form of `train`; yields a `Progress` with loss and scores."""
     from napari_segtool.core.registry import LEARNERS
-    from napari_segtool.training._run import create_run, open_run
+    from napari_segtool.training.runs._run import create_run, open_run
 
     if resume:
         opened = open_run(run)

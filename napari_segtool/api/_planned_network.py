@@ -31,8 +31,8 @@ def planned_network_steps(
     if not loaded:
         raise DataError("There is no image to look at.", hint="Give at least one image with its labels.")
     from napari_segtool.nets._describe import describe_network_steps
-    from napari_segtool.training._evidence import evidence_of_pairs
-    from napari_segtool.training._planning import propose
+    from napari_segtool.training.configure._planning import propose
+    from napari_segtool.training.survey._evidence import evidence_of_pairs
 
     evidence = evidence_of_pairs(loaded, labels_are)
     plan = propose(values, evidence, entry.name, device)[1]

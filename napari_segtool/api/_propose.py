@@ -10,7 +10,7 @@ from napari_segtool.core.errors import DataError
 from napari_segtool.core.progress import Progress, Steps, drain
 
 if TYPE_CHECKING:
-    from napari_segtool.training._proposal import Proposal
+    from napari_segtool.training.configure._proposal import Proposal
 
 
 def propose_steps(
@@ -36,9 +36,9 @@ def propose_steps(
     loaded = [_pair(pair[0], pair[1], labels_are, slices) for pair in pairs]
     if not loaded:
         raise DataError("There is no image to look at.", hint="Give at least one image with its labels.")
-    from napari_segtool.training._evidence import evidence_of_pairs
-    from napari_segtool.training._planning import propose as work_out
-    from napari_segtool.training._planning import timed
+    from napari_segtool.training.configure._planning import propose as work_out
+    from napari_segtool.training.configure._planning import timed
+    from napari_segtool.training.survey._evidence import evidence_of_pairs
 
     evidence = evidence_of_pairs(loaded, labels_are)
     yield Progress(1, total, "looking at them")

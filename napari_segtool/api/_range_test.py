@@ -11,7 +11,7 @@ from napari_segtool.api._learning import _pair
 from napari_segtool.core.progress import Progress, Steps, drain
 
 if TYPE_CHECKING:
-    from napari_segtool.training._range_test import RateRange
+    from napari_segtool.training.before._range_test import RateRange
 
 
 def rate_range_steps(
@@ -30,11 +30,11 @@ def rate_range_steps(
 ) -> Steps[RateRange]:
     """Generator form of `rate_range`; yields a `Progress` with ``learning_rate``, ``loss`` and ``smoothed`` after every step."""
     from napari_segtool.core.registry import LEARNERS
-    from napari_segtool.training._run import create_run, open_run
+    from napari_segtool.training.runs._run import create_run, open_run
 
     if isinstance(source, str | Path):
-        from napari_segtool.training._planning import settle
-        from napari_segtool.training._range_test import rate_range_steps as test
+        from napari_segtool.training.before._range_test import rate_range_steps as test
+        from napari_segtool.training.configure._planning import settle
 
         run = open_run(source)
         return (yield from test(run, settle(run)[1], steps=steps, lowest=lowest, highest=highest))

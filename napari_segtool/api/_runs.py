@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_segtool.training._history import RunsHistory
+    from napari_segtool.training.runs._history import RunsHistory
 
 
 def runs_history(folders: Iterable[str | Path]) -> RunsHistory:
@@ -30,6 +30,6 @@ def runs_history(folders: Iterable[str | Path]) -> RunsHistory:
     ModelError
         If a run is damaged.
     """
-    from napari_segtool.training._history import read_runs
+    from napari_segtool.training.runs._history import read_runs
 
     return read_runs(list(folders))

@@ -22,7 +22,7 @@ def weight_map_steps(
     slices: str = "",
 ) -> Steps[Stack]:
     """Generator form of `weight_map`; yields a `Progress` for each slice."""
-    from napari_segtool.training._weight_map import weight_map_steps as steps
+    from napari_segtool.training.before._weight_map import weight_map_steps as steps
 
     stack, labels = _pair(image, marks, labels_are, slices)
     weights: Stack = yield from steps(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_segtool.training._proposal import Proposal
+    from napari_segtool.training.configure._proposal import Proposal
 
 _WIDTH = 118
 

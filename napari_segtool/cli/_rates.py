@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_segtool.training._range_test import RateRange
+    from napari_segtool.training.before._range_test import RateRange
 
 _ROWS, _WIDTH = 20, 50
 

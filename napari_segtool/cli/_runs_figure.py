@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_segtool.cli._figures import _figure, _save
 
 if TYPE_CHECKING:
-    from napari_segtool.training._history import RunsHistory
+    from napari_segtool.training.runs._history import RunsHistory
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 

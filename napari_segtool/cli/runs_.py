@@ -12,7 +12,7 @@ import typer
 from napari_segtool.cli._options import check_output
 
 if TYPE_CHECKING:
-    from napari_segtool.training._history import RunHistory, RunsHistory
+    from napari_segtool.training.runs._history import RunHistory, RunsHistory
 
 _WIDEST = 28
 

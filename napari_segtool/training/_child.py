@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from napari_segtool.core.errors import SegtoolError
     from napari_segtool.core.progress import drain
     from napari_segtool.core.registry import LEARNERS
-    from napari_segtool.training._run import open_run, with_budget
+    from napari_segtool.training.runs._run import open_run, with_budget
 
     parser = argparse.ArgumentParser(prog="napari_segtool.training._child", description="Train, or go on training, a prepared run folder.")
     parser.add_argument("run", help="Folder of the run.")

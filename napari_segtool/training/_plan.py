@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from napari_segtool.training._augment import Augmentation
+from napari_segtool.training.data._augment import Augmentation
 
 
 @dataclass(frozen=True)

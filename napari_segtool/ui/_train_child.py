@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from napari_segtool.core.errors import StorageError
-from napari_segtool.training._lock import is_training
+from napari_segtool.training.runs._lock import is_training
 from napari_segtool.ui._process import child_environment
 from napari_segtool.ui._train_folder import LOG_FILE, note_trainer, trainer_of
 

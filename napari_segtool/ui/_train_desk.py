@@ -299,7 +299,7 @@ def _nothing() -> None:
 def _open_layers(folder: Path) -> Steps[Path]:
     import pyqtgraph  # noqa: F401  here, so that the curves do not stall the window when they first appear
 
-    from napari_segtool.training._run import open_run
+    from napari_segtool.training.runs._run import open_run
 
     yield Progress(0, 0, "opening the run")
     return open_run(folder).folder

@@ -15,8 +15,8 @@ from typing import Literal
 
 from napari_segtool.core.errors import StorageError
 from napari_segtool.core.settings import Settings
-from napari_segtool.training._events import write_atomically
-from napari_segtool.training._lock import is_training
+from napari_segtool.training.runs._events import write_atomically
+from napari_segtool.training.runs._lock import is_training
 from napari_segtool.ui._train_history import ENDS, History, read_history
 
 State = Literal["training", "done", "stopped", "cancelled", "failed", "interrupted", "new"]

@@ -16,7 +16,7 @@ from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.params import Params
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.stack import Stack
-from napari_segtool.training._loss_text import parse_loss
+from napari_segtool.training.losses._text import parse_loss
 from napari_segtool.ui._bridge import axes_of, data_of, fits, labels_of, paint_of
 from napari_segtool.ui._session import Session
 from napari_segtool.ui._train_folder import delete_run, fresh_title, new_run_folder, rename_run
@@ -26,7 +26,7 @@ from napari_segtool.ui._train_settings import TrainSettings
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """What a new training is to be: everything that `training._run.create_run` wants."""
+    """What a new training is to be: everything that `training.runs._run.create_run` wants."""
 
     pairs: tuple[tuple[Stack, Labels | Paint, Stack | None], ...]
     """Image, labels, and how much each pixel counts."""
@@ -94,7 +94,7 @@ def order_of(session: Session, settings: TrainSettings) -> Order | Missing:
 
 def make_run(order: Order, root: Path, threads: int) -> Steps[Path]:
     """Make the run folder of an order and copy the images into it; left early, nothing stays behind."""
-    from napari_segtool.training._run import create_run
+    from napari_segtool.training.runs._run import create_run
 
     yield Progress(0, 0, "copying the images")
     folder = new_run_folder(root, order.pairs[0][0].name, order.learner)

@@ -111,7 +111,7 @@ class Watch:
 
     def ask_now(self, word: Word) -> None:
         """Ask in place, for a window that is closing: a training that has not begun is ended, since there is nothing to keep."""
-        from napari_segtool.training._run import open_run
+        from napari_segtool.training.runs._run import open_run
 
         self.asked = word
         if self._told:
@@ -125,7 +125,7 @@ class Watch:
 
     def steps(self) -> Steps[Ending]:
         """Follow the training to its end. Leaving it early leaves the process running."""
-        from napari_segtool.training._run import open_run
+        from napari_segtool.training.runs._run import open_run
 
         run, tail = open_run(self.folder), EventTail(self.folder / "events.jsonl")
         self.classes = {int(entry["value"]): str(entry["name"]) for entry in run.classes}

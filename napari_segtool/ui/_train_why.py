@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget,
 
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import LEARNERS
-from napari_segtool.training._proposal import Proposal, Reason
+from napari_segtool.training.configure._proposal import Proposal, Reason
 from napari_segtool.ui._facts import count_text, duration_text
 from napari_segtool.ui._frame import wrapping
 from napari_segtool.ui._train_desk import TrainingDesk

@@ -15,8 +15,8 @@ from napari_segtool.core.labels import Labels
 from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import LOSSES
 from napari_segtool.core.stack import Stack
-from napari_segtool.training._loss_text import parse_loss
-from napari_segtool.training._weights import border_weights
+from napari_segtool.training.data._weights import border_weights
+from napari_segtool.training.losses._text import parse_loss
 
 RNG = np.random.default_rng(0)
 MASK = (RNG.random((3, 20, 24)) < 0.08).astype(np.uint8) * 255

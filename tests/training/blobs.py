@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.stack import Stack
-from napari_segtool.training._run import Run, create_run
+from napari_segtool.training.runs._run import Run, create_run
 
 TINY = {"base_channels": 4, "depth": 2, "patch_px": 32, "batch": 2, "precision": "float32"}
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from napari_segtool.core.progress import drain
-from napari_segtool.training._run import Run, open_run
+from napari_segtool.training.runs._run import Run, open_run
 from tests.training.blobs import kinds, tiny_run, train, weights_of
 
 

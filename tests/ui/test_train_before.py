@@ -14,7 +14,7 @@ from napari_segtool.core.params import describe
 from napari_segtool.core.progress import Progress
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.nets._drawing import DrawnBlock, NetworkDrawing, ReceptiveField, Skip
-from napari_segtool.training._proposal import Proposal, Reason
+from napari_segtool.training.configure._proposal import Proposal, Reason
 from napari_segtool.ui import _train_rates
 from napari_segtool.ui._bridge import META, notes_of
 from napari_segtool.ui._train_adviser import Adviser

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from napari_segtool.core.errors import StorageError
-from napari_segtool.training._lock import sole_trainer
+from napari_segtool.training.runs._lock import sole_trainer
 from napari_segtool.ui._train_folder import RunCard, delete_run, fresh_title, list_runs, new_run_folder, note_trainer, read_card, rename_run, trainer_of
 from napari_segtool.ui._train_history import EventTail, History, read_history
 

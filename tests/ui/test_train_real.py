@@ -53,8 +53,8 @@ def test_a_killed_training_with_a_damaged_checkpoint_is_resumed_from_the_one_bef
 def test_a_training_that_is_stopped_twice_keeps_its_best_all_the_same(steps_image, tmp_path):
     from napari_segtool.core.labels import Labels
     from napari_segtool.core.stack import Stack
-    from napari_segtool.training._run import create_run
     from napari_segtool.training.learners.unet import UNetLearnerParams
+    from napari_segtool.training.runs._run import create_run
     from napari_segtool.ui._train_child import start_child
 
     large = [np.tile(part, (4, 12, 10)) for part in steps_image]  # so that the last scores take longer than a moment

@@ -9,7 +9,7 @@ from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.training._plan import Plan
-from napari_segtool.training._run import Run
+from napari_segtool.training.runs._run import Run
 
 
 class UNetLearnerParams(Params):
@@ -115,9 +115,9 @@ class UNetLearnerParams(Params):
     reference="Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28; self-configuration after Isensee et al. 2021, doi:10.1038/s41592-020-01008-z",
 )
 def train_unet(run: Run) -> Steps[ModelBundle]:
-    """Train a U-Net on a run; what is left on auto is chosen and explained first. See `training._fit.fit_steps`."""
-    from napari_segtool.training._fit import fit_steps
-    from napari_segtool.training._planning import settle, tell
+    """Train a U-Net on a run; what is left on auto is chosen and explained first. See `training.engine._fit.fit_steps`."""
+    from napari_segtool.training.configure._planning import settle, tell
+    from napari_segtool.training.engine._fit import fit_steps
 
     proposal, plan = settle(run)
     tell(run, proposal)
@@ -132,6 +132,6 @@ def plan_unet(run: Run) -> Plan:
     ParameterError
         If settings do not go together, or with the images.
     """
-    from napari_segtool.training._planning import settle
+    from napari_segtool.training.configure._planning import settle
 
     return settle(run)[1]

@@ -6,9 +6,9 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import ModelBundle
-from napari_segtool.training._augment import Augmentation
 from napari_segtool.training._plan import LossTerm, Plan
-from napari_segtool.training._run import Run
+from napari_segtool.training.data._augment import Augmentation
+from napari_segtool.training.runs._run import Run
 
 _OUTPUT_PX, _RIM_PX = 388, 92
 """A tile of 572 px is seen, of which 388 are learned from."""
@@ -39,9 +39,9 @@ class UNet2015LearnerParams(Params):
     reference="Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28",
 )
 def train_unet2015(run: Run) -> Steps[ModelBundle]:
-    """Train the U-Net of 2015 on a run; see `training._fit.fit_steps`."""
-    from napari_segtool.training._fit import fit_steps
-    from napari_segtool.training._planning import settle, tell
+    """Train the U-Net of 2015 on a run; see `training.engine._fit.fit_steps`."""
+    from napari_segtool.training.configure._planning import settle, tell
+    from napari_segtool.training.engine._fit import fit_steps
 
     proposal, plan = settle(run)
     tell(run, proposal)

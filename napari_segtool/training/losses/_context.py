@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_segtool.training._pairs import IGNORED
+from napari_segtool.training.runs._pairs import IGNORED
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """``loss(logits (N, K, …), target (N, …) int64 with 255 for unlabelled, pixel_weights (N, …) or None) -> scalar``.
@@ -29,7 +29,8 @@ class LossContext:
     pixels
         ``(K,)`` labelled pixels of each class in the training data.
     class_weights
-        ``(K,)`` how much a pixel of each class counts. Where the pixel weights hold the class weights already, as those of `training._weights.border_weights`
+        ``(K,)`` how much a pixel of each class counts. Where the pixel weights hold the class weights already, as those of
+        `training.data._weights.border_weights`
         do, these must be ones.
     device
         Where the logits are.

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from napari_segtool.training._pairs import IGNORED
 from napari_segtool.training.losses._context import Loss, LossContext, mass_of, mean_over
+from napari_segtool.training.runs._pairs import IGNORED
 
 
 def class_mass(target: Tensor, pixel_weights: Tensor | None, class_weights: Tensor) -> Tensor:

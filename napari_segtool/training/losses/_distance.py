@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.errors import ShapeError
 from napari_segtool.core.planes import Fractions
 from napari_segtool.methods._distance import distance_steps
-from napari_segtool.training._pairs import IGNORED
+from napari_segtool.training.runs._pairs import IGNORED
 
 
 def signed_distances(target: NDArray[Any], classes: Sequence[int], sampling: Sequence[float] = ()) -> NDArray[np.float32]:

@@ -50,9 +50,9 @@ def boundary(params: BoundaryParams, context: LossContext) -> Loss:
     """
     import torch
 
-    from napari_segtool.training._pairs import IGNORED
     from napari_segtool.training.losses._context import mass_of, mean_over
     from napari_segtool.training.losses._distance import signed_distances
+    from napari_segtool.training.runs._pairs import IGNORED
 
     def loss(logits: Tensor, target: Tensor, pixel_weights: Tensor | None) -> Tensor:
         first = 0 if params.with_first else 1

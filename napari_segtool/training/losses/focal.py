@@ -48,9 +48,9 @@ def focal(params: FocalParams, context: LossContext) -> Loss:
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    from napari_segtool.training._pairs import IGNORED
     from napari_segtool.training.losses._context import mean_over, one_hot
     from napari_segtool.training.losses._cross import class_mass
+    from napari_segtool.training.runs._pairs import IGNORED
 
     placed = context.class_weights.to(context.device)
 

@@ -1,0 +1,158 @@
+"""Patches as a training will see them, before there is one: what augmentation makes of an image and its labels. Without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.labels import Labels, Paint, smallest_dtype
+from napari_segtool.core.params import Params
+from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.stack import Stack
+from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.training._plan import Plan
+from napari_segtool.training.configure._configure import Machine, configure
+from napari_segtool.training.configure._planning import _plan as plan_settled
+from napari_segtool.training.data._augment import STILL, Augmentation
+from napari_segtool.training.data._holdout import Field, spacing_zyx
+from napari_segtool.training.data._loader import Batch, BatchMaker
+from napari_segtool.training.data._patches import PatchSampler
+from napari_segtool.training.runs._pairs import IGNORED, LabelsAre, check_pair, count_values, find_classes
+from napari_segtool.training.survey._evidence import Evidence, Subject, evidence_of_pairs
+from napari_segtool.training.survey._survey import survey
+
+_MOST_PLANES, _MOST_VOLUMES = 8, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One patch, as it was cut and as the network would see it.
+
+    Parameters
+    ----------
+    before, image
+        ``(C, Y, X)`` float32, normalised, without and with variation; of a volume its section with most labels, in 2.5-D the middle one.
+    labels_before, labels
+        ``(Y, X)`` in the numbering of the model; 0 also where nothing is labelled.
+    labelled
+        ``(Y, X)`` bool: where the varied patch is labelled.
+    """
+
+    before: NDArray[np.float32]
+    image: NDArray[np.float32]
+    labels_before: NDArray[np.unsignedinteger]
+    labels: NDArray[np.unsignedinteger]
+    labelled: NDArray[np.bool_]
+
+
+def example_steps(stack: Stack, labels: Labels | Paint, params: Params, *, labels_are: LabelsAre, count: int, seed: int) -> Steps[tuple[Example, ...]]:
+    """Draw patches of an image and vary them as a training with these parameters would.
+
+    Only a few labelled planes are read: at most eight, or the surroundings of two where patches are volumes.
+
+    Parameters
+    ----------
+    stack, labels
+        Image and labels.
+    params
+        Of the learner; what is on auto is chosen from the image.
+    labels_are
+        As for training.
+    count
+        How many.
+    seed
+        Of all randomness.
+
+    Yields
+    ------
+    Progress
+        After each patch.
+
+    Raises
+    ------
+    PaintError, ShapeError, DataError, ParameterError
+        As training would.
+    """
+    evidence = evidence_of_pairs([(stack, labels)], labels_are)
+    pair = check_pair(stack, labels, stack.name or "The image")
+    values = find_classes(count_values([pair]), labels_are)
+    table = np.zeros(IGNORED + 1, smallest_dtype(max(values)))
+    table[: len(values)] = values if labels_are == "paint" else range(len(values))
+    plan = _plan(params, evidence)
+    painted = [number for number, plane in enumerate(pair.label_planes()) if labels_are == "mask" or np.any(plane)]
+    fields = _fields(evidence.subjects[0], painted, plan)
+    sampler = PatchSampler(fields, len(values), balance=plan.draw_balance, seed=seed)
+    varied, still = (_maker(fields, sampler, plan, settings, seed) for settings in (plan.augmentation, STILL))
+    found = []
+    for number in range(count):
+        found.append(_example(still.make(number), varied.make(number), table, plan))
+        yield Progress(number + 1, count, "patch")
+    return tuple(found)
+
+
+def _plan(params: Params, evidence: Evidence) -> Plan:
+    """The plan of a training whose memory is not limited."""
+    from napari_segtool.training.learners.unet import UNetLearnerParams
+
+    settled = configure(params, survey(evidence), Machine("cpu", float("inf")))[0] if isinstance(params, UNetLearnerParams) else params
+    sides = [side for subject in evidence.subjects for side in subject.plane_px]
+    return plan_settled(settled, painted=evidence.painted, largest_px=max(sides))
+
+
+def _fields(subject: Subject, painted: Sequence[int], plan: Plan) -> tuple[Field, ...]:
+    """A few labelled planes, spread evenly, with the sections around them that patches may reach."""
+    volumes = plan.spatial == 3
+    most = _MOST_VOLUMES if volumes else _MOST_PLANES
+    chosen = [painted[int(place)] for place in np.linspace(0, len(painted) - 1, min(most, len(painted)))]
+    sections = subject.counts[-1] if subject.counts else 1
+    reach = plan.patch_px[0] - 1 if volumes else plan.neighbours
+    fields = []
+    for plane in chosen:
+        section = plane % sections
+        first, last = max(0, section - reach), min(sections, section + reach + 1)
+        parts = [subject.read(plane - section + place) for place in range(first, last)]
+        image, marks = np.stack([part for part, _ in parts]), np.stack([part for _, part in parts])
+        spacing = spacing_zyx(subject.axes, subject.spacing_um)
+        if volumes:
+            fields.append(Field(0, plane - section + first, image, marks, spacing_um=spacing))
+        else:
+            inner = slice(section - first, section - first + 1)
+            fields.append(Field(0, plane, image[inner], marks[inner], around=image, section=section - first, spacing_um=spacing))
+    return tuple(fields)
+
+
+def _maker(fields: tuple[Field, ...], sampler: PatchSampler, plan: Plan, augmentation: Augmentation, seed: int) -> BatchMaker:
+    return BatchMaker(
+        fields,
+        sampler,
+        _fixed(fields) if plan.normalisation == "fixed" else Normalisation(),
+        augmentation,
+        patch=plan.patch_px,
+        count=1,
+        seed=seed,
+        flat=plan.spatial == 2,
+        neighbours=plan.neighbours,
+    )
+
+
+def _fixed(fields: tuple[Field, ...]) -> Normalisation:
+    """The scale of the planes that were read."""
+    values = [np.concatenate([field.image[:, channel].ravel() for field in fields]) for channel in range(fields[0].image.shape[1])]
+    return Normalisation("fixed", tuple(float(v.mean()) for v in values), tuple(float(v.std(dtype=np.float64)) or 1.0 for v in values))
+
+
+def _example(before: Batch, after: Batch, table: NDArray[np.unsignedinteger], plan: Plan) -> Example:
+    """Both batches of one patch as pictures."""
+    if plan.spatial == 2:
+        shown = slice(plan.neighbours, None, 2 * plan.neighbours + 1)
+        pictures = [(batch.images[0, shown], batch.classes[0]) for batch in (before, after)]
+    else:
+        pictures = []
+        for batch in (before, after):
+            z = int((batch.classes[0] != IGNORED).sum(axis=(1, 2)).argmax())
+            pictures.append((batch.images[0, :, z], batch.classes[0, z]))
+    (first, first_marks), (last, last_marks) = pictures
+    return Example(first, last, table[first_marks], table[last_marks], last_marks != IGNORED)

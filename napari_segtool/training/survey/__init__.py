@@ -1,0 +1,1 @@
+"""What images and labels say about themselves, measured before anything is learned from them."""

@@ -1,0 +1,153 @@
+"""Images and labels as far as looking at them needs: read plane by plane, from a run's folder or before there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.planes import plane_axes, read_plane
+from napari_segtool.core.stack import Stack
+from napari_segtool.training.runs._pairs import IGNORED, LabelsAre, Pair, check_pair, count_values, find_classes, named, same_channels
+from napari_segtool.training.runs._run import Run
+
+Plane = NDArray[np.generic]
+Marks = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One image with its labels.
+
+    Parameters
+    ----------
+    axes, shape, spacing_um
+        Of the stack.
+    order, counts
+        Letters of the axes that planes are counted along, the slice axis last, and the number of planes along each.
+    read
+        Gives plane ``n`` in the order of ``order``, ``(C, Y, X)``, and its class indices ``(Y, X)`` uint8, 255 for unlabelled.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    spacing_um: tuple[float, ...]
+    order: str
+    counts: tuple[int, ...]
+    dtype: str
+    read: Callable[[int], tuple[Plane, Marks]]
+
+    @property
+    def planes(self) -> int:
+        """Number of planes."""
+        return int(np.prod(self.counts, dtype=np.int64)) if self.counts else 1
+
+    @property
+    def sections(self) -> int:
+        """Planes of each volume along Z; 1 where there is no Z."""
+        return self.counts[-1] if self.order.endswith("Z") else 1
+
+    @property
+    def plane_px(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All images with their labels.
+
+    Parameters
+    ----------
+    subjects
+        One for each pair.
+    painted
+        Whether the labels are paint.
+    pixels
+        Labelled pixels of each class.
+    channels
+        Of every image.
+    """
+
+    subjects: tuple[Subject, ...]
+    painted: bool
+    pixels: tuple[int, ...]
+    channels: int
+
+    def planes(self, most: int) -> Iterator[tuple[Plane, Marks]]:
+        """Yield at most so many planes, spread evenly over all images."""
+        places = [(subject, plane) for subject in self.subjects for plane in range(subject.planes)]
+        chosen = places if len(places) <= most else [places[int(i)] for i in np.linspace(0, len(places) - 1, most)]
+        for subject, plane in chosen:
+            yield subject.read(plane)
+
+
+def evidence_of_run(run: Run) -> Evidence:
+    """Look at a run's data, memory-mapped."""
+    subjects = []
+    for record in run.stored:
+        image = np.load(run.folder / "data" / record.image, mmap_mode="r")
+        marks = np.load(run.folder / "data" / record.labels, mmap_mode="r")
+        subjects.append(Subject(record.axes, record.shape, record.spacing_um, record.order, record.counts, image.dtype.str, _reader(image, marks)))
+    return Evidence(tuple(subjects), run.config["labels_are"] == "paint", tuple(int(entry["pixels"]) for entry in run.classes), run.channels)
+
+
+def evidence_of_pairs(pairs: Sequence[tuple[Stack, Any]], labels_are: LabelsAre) -> Evidence:
+    """Look at images and labels that are not in a run yet.
+
+    Raises
+    ------
+    PaintError, ShapeError, DataError
+        As `create_run`, if there is nothing that can be learned.
+    """
+    if labels_are not in ("mask", "paint"):
+        raise ParameterError(f"labels_are = {labels_are!r} is not known.", hint='Say "mask" (every pixel is labelled) or "paint" (0 is not labelled).')
+    checked = [check_pair(stack, labels, name) for stack, labels, name in named(pairs, ())]
+    channels = same_channels(checked)
+    census = count_values(checked)
+    values = find_classes(census, labels_are)
+    pixels = dict(zip(census.values, census.counts, strict=True))
+    subjects = tuple(
+        Subject(
+            pair.stack.axes,
+            pair.stack.shape,
+            pair.stack.spacing_um,
+            pair.order,
+            pair.counts,
+            np.dtype(pair.stack.data.dtype).str,
+            _pair_reader(pair, values, labels_are == "paint"),
+        )
+        for pair in checked
+    )
+    return Evidence(subjects, labels_are == "paint", tuple(pixels[value] for value in values), channels)
+
+
+def _reader(image: Plane, marks: Marks) -> Callable[[int], tuple[Plane, Marks]]:
+    def read(plane: int) -> tuple[Plane, Marks]:
+        return np.asarray(image[plane]), np.asarray(marks[plane])
+
+    return read
+
+
+def _pair_reader(pair: Pair, values: Sequence[int], painted: bool) -> Callable[[int], tuple[Plane, Marks]]:
+    table, stored = np.asarray(values), plane_axes(pair.stack)
+
+    def read(plane: int) -> tuple[Plane, Marks]:
+        index = tuple(int(n) for n in np.unravel_index(plane, pair.counts)) if pair.counts else ()
+        image = read_plane(pair.stack, tuple(index[pair.order.index(letter)] for letter in stored))
+        given = np.asarray(pair.labels[index])
+        marks = np.searchsorted(table, given).clip(max=len(table) - 1).astype(np.uint8)
+        if painted:
+            marks[given == 0] = IGNORED
+        image = image if image.ndim == 3 else image[None]
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
+            gaps = ~np.isfinite(image)
+            marks[gaps.any(axis=0)] = IGNORED
+            image = np.where(gaps, np.median(image[~gaps]) if not gaps.all() else 0, image)
+        return image, marks
+
+    return read

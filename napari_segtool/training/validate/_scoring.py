@@ -1,0 +1,175 @@
+"""Ask a network in training about pixels it has not learned from. Imports torch; imported only by the engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_segtool.nets._neighbours import neighbour_slices
+from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.nets._tiling import Tile, plan_tiles
+from napari_segtool.training.data._holdout import Field
+from napari_segtool.training.runs._pairs import IGNORED
+
+MOST_WINDOWS = 48
+_CONTEXT_PX = 32
+
+Ask = Callable[[Tensor], Tensor]
+"""Turns normalised input ``(1, C, [Z,] Y, X)`` into logits, float32."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How well held-out pixels are told apart.
+
+    Parameters
+    ----------
+    loss
+        Mean cross-entropy, whatever loss is trained with, so that trainings can be compared; NaN where nothing is held out.
+    dice
+        Mean Dice of the classes that occur there.
+    classes
+        Dice of each class; NaN for those that do not occur.
+    iou
+        Mean intersection over union of the same classes.
+    """
+
+    loss: float
+    dice: float
+    classes: tuple[float, ...]
+    iou: float = math.nan
+
+
+NOTHING = Validation(math.nan, math.nan, ())
+
+
+def plan_windows(
+    fields: Sequence[Field], spatial: int, core_px: tuple[int, int, int], multiple: Sequence[int], *, held: bool = True, most: int = MOST_WINDOWS
+) -> tuple[tuple[Field, Tile], ...]:
+    """Choose windows that hold labelled pixels, spread evenly; their tiles count ``(z, y, x)``.
+
+    Parameters
+    ----------
+    fields
+        Where they lie.
+    spatial
+        Axes the network works on.
+    core_px, multiple
+        Size of a window, and what the network's input must be a multiple of.
+    held
+        Whether held-out pixels are looked for, or those learned from.
+    most
+        Windows to choose.
+    """
+    windows: list[tuple[Field, Tile]] = []
+    step = (1, *multiple) if spatial == 2 else tuple(multiple)
+    for field in fields:
+        marks = field.check if held else field.learn
+        if marks is None or not marks.size:
+            continue
+        marked = marks != IGNORED
+        reach = [np.flatnonzero(marked.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+        if not reach[0].size:
+            continue
+        region = tuple(slice(int(found[0]), int(found[-1]) + 1) for found in reach)
+        halo = (0 if spatial == 2 else max(1, core_px[0] // 4), _CONTEXT_PX, _CONTEXT_PX)
+        for tile in plan_tiles(marks.shape, core_px, halo, step, region):
+            if marked[tile.core].any():
+                windows.append((field, tile))
+    if len(windows) > most:
+        windows = [windows[int(place)] for place in np.linspace(0, len(windows) - 1, most)]
+    return tuple(windows)
+
+
+def read_box(field: Field, box: tuple[slice, ...], normalisation: Normalisation, flat: bool, neighbours: int = 0) -> Tensor:
+    """Return a box of a field as network input ``(1, C, [Z,] Y, X)``, normalised by its whole planes; in 2.5-D with its neighbouring planes as channels."""
+    planes: Sequence[NDArray[np.generic]] = list(field.image[box[0]])
+    if flat and neighbours:
+        around, place = (field.image, box[0].start) if field.around is None else (field.around, field.section + box[0].start)
+        planes = [around[index] for index in neighbour_slices(place, neighbours, len(around))]
+    block = torch.from_numpy(np.stack([normalisation.apply(np.asarray(plane))[:, box[1], box[2]] for plane in planes], axis=1))  # (C, Z, Y, X)
+    return block.flatten(0, 1)[None] if flat else block[None]
+
+
+def log_chances(logits: Tensor, head: str = "softmax") -> Tensor:
+    """Return the logarithm of the probabilities ``(N, K, …)`` that logits mean; those of sigmoid heads are made to add up to 1, as in prediction."""
+    return (F.logsigmoid(logits) if head == "sigmoid" else logits).log_softmax(1)
+
+
+def validate(
+    windows: Sequence[tuple[Field, Tile]],
+    ask: Ask,
+    normalisation: Normalisation,
+    weights: Tensor,
+    spatial: int,
+    *,
+    neighbours: int = 0,
+    head: str = "softmax",
+    held: bool = True,
+) -> Iterator[Validation]:
+    """Score the windows one by one; yields the scores so far, so that it can be left between two. The last is complete.
+
+    Parameters
+    ----------
+    windows
+        From `plan_windows`, with the same ``held``.
+    ask
+        The network.
+    normalisation, spatial, neighbours
+        Of its input.
+    weights
+        ``(K,)`` how much each class counts in the loss.
+    head
+        What its outputs mean.
+    held
+        Whether held-out pixels are scored, or those learned from.
+    """
+    classes = len(weights)
+    shared, truths, guesses = (np.zeros(classes, np.int64) for _ in range(3))
+    loss, mass = 0.0, 0.0
+    for field, tile in windows:
+        logits = ask(read_box(field, tile.outer, normalisation, spatial == 2, neighbours)).float().cpu()
+        inner = tile.inner[1:] if spatial == 2 else tile.inner
+        scores = log_chances(logits[(slice(None), slice(None), *inner)], head)
+        marks = field.check if held else field.learn
+        assert marks is not None
+        target = torch.from_numpy(np.array(marks[tile.core])).reshape(scores.shape[0], *scores.shape[2:]).long()
+        known = target != IGNORED
+        loss += float(F.nll_loss(scores, target, weight=weights, ignore_index=IGNORED, reduction="sum"))
+        mass += float(weights[target[known]].sum())
+        truth, guess = target[known].numpy(), scores.argmax(1)[known].numpy()
+        shared += np.bincount(truth[truth == guess], minlength=classes)
+        truths += np.bincount(truth, minlength=classes)
+        guesses += np.bincount(guess, minlength=classes)
+        dice = np.where(truths > 0, 2 * shared / np.maximum(truths + guesses, 1), np.nan)
+        iou = np.where(truths > 0, shared / np.maximum(truths + guesses - shared, 1), np.nan)
+        yield Validation(loss / mass if mass else math.nan, float(np.nanmean(dice)), tuple(float(value) for value in dice), float(np.nanmean(iou)))
+
+
+def predict_plane(
+    field: Field,
+    place: int,
+    ask: Ask,
+    normalisation: Normalisation,
+    spatial: int,
+    core_px: tuple[int, int, int],
+    multiple: Sequence[int],
+    *,
+    neighbours: int = 0,
+) -> Iterator[NDArray[np.uint8]]:
+    """Predict plane ``place`` of a field tile by tile; yields the class indices ``(Y, X)``, complete at the last."""
+    depth, height, width = field.learn.shape if field.learn.size else field.image.shape[0:1] + field.image.shape[2:]
+    canvas = np.zeros((height, width), np.uint8)
+    slab = slice(max(0, place - core_px[0] // 2), min(depth, place + core_px[0] // 2 + 1)) if spatial == 3 else slice(place, place + 1)
+    for tile in plan_tiles((height, width), core_px[1:], (_CONTEXT_PX, _CONTEXT_PX), tuple(multiple)[-2:]):
+        logits = ask(read_box(field, (slab, *tile.outer), normalisation, spatial == 2, neighbours))
+        plane = logits[0] if spatial == 2 else logits[0, :, place - slab.start]
+        canvas[tile.core] = plane[(slice(None), *tile.inner)].argmax(0).cpu().numpy().astype(np.uint8)
+        yield canvas

@@ -1,0 +1,105 @@
+"""The U-Net learner: what its settings mean to the engine, and which do not go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.params import describe
+from napari_segtool.core.registry import LEARNERS
+from napari_segtool.core.stack import Stack
+from napari_segtool.training._plan import Plan
+from napari_segtool.training.data._augment import STILL
+from napari_segtool.training.learners.unet import UNetLearnerParams, plan_unet
+from tests.training.blobs import blobs, tiny_run
+
+
+def terms(plan: Plan) -> dict[str, float]:
+    return {term.name: term.weight for term in plan.loss}
+
+
+def volume_run(folder: Path, spacing: tuple[float, ...], planes: int = 32, **params: Any) -> Any:
+    image, mask = blobs(planes, 40)
+    return tiny_run(folder, pairs=[(Stack(image, "ZYX", spacing), mask)], dimensions="3-D", depth=3, patch_planes=16, **params)
+
+
+def test_few_settings_are_shown_at_first_and_each_is_explained() -> None:
+    fields = describe(UNetLearnerParams)
+    assert 3 <= sum(not field.advanced for field in fields) <= 5
+    assert all(field.help.endswith(".") for field in fields)
+    assert LEARNERS.get("unet").params is UNetLearnerParams
+
+
+def test_patches_are_rounded_up_to_what_the_network_halves_evenly(tmp_path: Path) -> None:
+    plan = plan_unet(tiny_run(tmp_path / "run", patch_px=50, depth=3))
+    assert plan.patch_px == (1, 56, 56)
+
+
+def test_a_patch_too_small_for_the_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="too small") as caught:
+        plan_unet(tiny_run(tmp_path / "run", patch_px=32, depth=5))
+    assert "64" in caught.value.hint
+
+
+def test_a_volume_network_on_a_single_picture_is_refused(tmp_path: Path) -> None:
+    image, mask = blobs(1)
+    run = tiny_run(tmp_path / "run", pairs=[(Stack(image[0], "YX"), mask[0])], dimensions="3-D")
+    with pytest.raises(ParameterError, match="single picture"):
+        plan_unet(run)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "factors"),
+    [((0.01, 0.01, 0.01), "2,2,2"), ((0.02, 0.01, 0.01), "1,2,2"), ((0.05, 0.01, 0.01), "1,1,2"), ((1.0, 0.01, 0.01), "1,1,1"), ((), "2,2,2")],
+)
+def test_thick_sections_are_pooled_along_z_only_once_pixels_are_as_large(tmp_path: Path, spacing: tuple[float, ...], factors: str) -> None:
+    assert plan_unet(volume_run(tmp_path / "run", spacing)).network_params["z_factors"] == factors
+
+
+def test_a_thin_volume_is_not_pooled_away(tmp_path: Path) -> None:
+    plan = plan_unet(volume_run(tmp_path / "run", (0.01, 0.01, 0.01), planes=5))
+    assert plan.network_params["z_factors"] == "2,1,1"
+
+
+def test_augmentation_grows_with_its_strength_and_can_be_switched_off(tmp_path: Path) -> None:
+    plans = {strength: plan_unet(tiny_run(tmp_path / strength, augmentation=strength)).augmentation for strength in ("none", "light", "normal", "strong")}
+    assert plans["none"] == STILL
+    assert plans["light"].elastic_px < plans["normal"].elastic_px < plans["strong"].elastic_px
+
+
+def test_upright_images_are_never_turned_upside_down(tmp_path: Path) -> None:
+    augmentation = plan_unet(tiny_run(tmp_path / "run", turn="upright")).augmentation
+    assert not augmentation.flip_y
+    assert augmentation.flip_x
+    assert augmentation.rotation_deg <= 30
+
+
+def test_the_module_loads_without_torch() -> None:
+    import subprocess
+    import sys
+
+    modules = "napari_segtool.training.learners.unet, napari_segtool.nets.unet, napari_segtool.training.runs._run, napari_segtool.nets._bundle"
+    code = f"import sys, {modules}; print('torch' in sys.modules, 'cv2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_paint_is_varied_strongly_and_learned_without_the_dice_loss_unless_said_otherwise(tmp_path: Path) -> None:
+    image, mask = blobs()
+    paint = (mask > 0).astype(np.uint8) + 1
+    paint[:, ::2] = 0
+    pairs = [(Stack(image, "ZYX", (0.05, 0.01, 0.01), "blobs"), paint)]
+    strong, normal = (plan_unet(tiny_run(tmp_path / name, augmentation=name)).augmentation for name in ("strong", "normal"))
+    painted = plan_unet(tiny_run(tmp_path / "paint", pairs=pairs, labels_are="paint", augmentation="auto"))
+    assert (painted.augmentation, terms(painted)) == (strong, {"cross-entropy": 1})
+    masked = plan_unet(tiny_run(tmp_path / "mask", augmentation="auto"))
+    assert (masked.augmentation, terms(masked)) == (normal, {"cross-entropy": 1, "dice": 0.5})
+    assert [plan.network_params["dropout"] for plan in (painted, masked)] == [0.3, 0]
+    asked = plan_unet(tiny_run(tmp_path / "asked", pairs=pairs, labels_are="paint", augmentation="light", loss="cross-entropy + 0.3*dice", dropout=0))
+    assert (asked.augmentation.intensity, terms(asked)["dice"]) == (0.5, 0.3)
+    assert asked.network_params["dropout"] == 0
+    assert terms(plan_unet(tiny_run(tmp_path / "plain", loss="cross-entropy"))) == {"cross-entropy": 1}
