@@ -8,7 +8,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -19,6 +18,7 @@ from napari_segtool.nets._fuse import fold_batchnorm, fuse_activations
 from napari_segtool.nets._precision import bfloat16_pays
 from napari_segtool.nets._reach import input_channels, network_multiple, receptive_halo, spatial_dimensions
 from napari_segtool.nets._tiling import Box
+from napari_segtool.nets._work import counted
 
 __all__ = ["Forward", "flushed_denormals", "out_of_memory", "receptive_halo", "resolve_device"]
 
@@ -263,9 +263,9 @@ class Forward:
         sides = [max(2 * n, 128 if self.spatial == 2 else 32) // n * n for n in self.multiple]
         batch = torch.randn(1, self.channels, *sides, generator=torch.Generator().manual_seed(0))
         pixels = math.prod(n + 2 * self.border_px for n in sides)  # a tile's halo is this border: it costs as much as what it surrounds
-        with _counted(self.network) as count:
+        with counted(self.network) as work:
             reference = self.logits(batch)
-        self._floats_per_px, self._products_per_px = count.floats / pixels, count.products / pixels
+        self._floats_per_px, self._products_per_px = work.floats / pixels, work.products / pixels
         self._fuse(batch, reference)
         self._full, self.seconds_per_px = (self.network, self._quick), self._time(batch) / pixels
         self._full_seconds_per_px = self.seconds_per_px
@@ -304,31 +304,3 @@ class Forward:
 def _difference(logits: Tensor, reference: Tensor) -> float:
     """Relative distance of two sets of logits; nan, which no limit admits, where one is not finite."""
     return float((logits - reference).norm() / reference.norm().clamp_min(1e-12))
-
-
-@dataclass
-class _Count:
-    floats: int = 0
-    products: int = 0
-
-
-@contextlib.contextmanager
-def _counted(network: nn.Module) -> Iterator[_Count]:
-    """Count the values of the feature maps that a pass makes, and its multiplications; what works in place makes no maps."""
-    count = _Count()
-
-    def look(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-        if not isinstance(output, Tensor) or isinstance(module, nn.Identity):
-            return
-        if not getattr(module, "inplace", False):
-            count.floats += output.numel()
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim > 2:
-            count.products += (inputs[0] if getattr(module, "transposed", False) else output).numel() * weight[0].numel()
-
-    hooks = [module.register_forward_hook(look) for module in network.modules() if not list(module.children())]
-    try:
-        yield count
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from napari_segtool.core.registry import NETWORKS
 from napari_segtool.nets._forward import flushed_denormals, resolve_device
 from napari_segtool.nets._neighbours import network_channels
 from napari_segtool.nets._precision import bfloat16_pays
+from napari_segtool.nets._work import counted
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.configure._configure import Machine
 
@@ -76,7 +76,6 @@ def step_cost(plan: Plan, channels: int, classes: int) -> Cost:
         images = torch.empty(plan.batch, network_channels(channels, plan.neighbours), *_patch(plan))
     parameters = sum(weight.numel() for weight in network.parameters())
     kept: dict[int, int] = {}
-    largest = images.numel()
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -85,14 +84,12 @@ def step_cost(plan: Plan, channels: int, classes: int) -> Cost:
         return tensor
 
     held: list[Tensor] = []
-    counter = _Counter(network)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with counted(network) as work, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = network(images)
-    counter.close()
-    largest = max([largest, *counter.outputs])
+    largest = max(images.numel(), work.largest)
     weights = _COPIES[plan.optimiser] * parameters * _FLOATS
     logits_bytes = 3 * sum(each.numel() for each in (logits if isinstance(logits, tuple) else (logits,))) * _FLOATS
-    return Cost(parameters, counter.products, (weights + _WORKSPACE * (sum(kept.values()) + 2 * largest * _FLOATS + logits_bytes)) / _MEGABYTE)
+    return Cost(parameters, work.products, (weights + _WORKSPACE * (sum(kept.values()) + 2 * largest * _FLOATS + logits_bytes)) / _MEGABYTE)
 
 
 def seconds_per_step(plan: Plan, channels: int, classes: int, device: str, threads: int = 0) -> float:
@@ -165,23 +162,3 @@ def _halved(side: int, most: int) -> int:
     while side > most and side % 2 == 0:
         side //= 2
     return side
-
-
-class _Counter:
-    """Counts the multiplications of the convolutions that run while it is open."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.products = 0
-        self.outputs: list[int] = []
-        kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-        self._hooks = [module.register_forward_hook(self._count) for module in network.modules() if isinstance(module, kinds)]
-
-    def _count(self, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        transposed = isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d)
-        places = (inputs[0] if transposed else output)[:, 0].numel()
-        self.products += places * module.weight.numel()
-        self.outputs.append(output.numel())
-
-    def close(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
