@@ -45,7 +45,7 @@ class Plan:
     learning_rate, weight_decay
         Of the optimiser.
     optimiser
-        AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), Adam, or SGD.
+        Muon (Jordan et al. 2024, see `engine._muon`), AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), Adam, or SGD.
     momentum, nesterov
         Of SGD.
     initialisation
@@ -98,7 +98,7 @@ class Plan:
     batch: int = 4
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
-    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimiser: Literal["muon", "adamw", "adam", "sgd"] = "muon"
     momentum: float = 0.99
     nesterov: bool = True
     initialisation: Literal["kaiming", "gaussian", "orthogonal"] = "kaiming"

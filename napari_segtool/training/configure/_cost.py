@@ -19,7 +19,7 @@ from napari_segtool.training._plan import Plan
 from napari_segtool.training.configure._configure import Machine
 
 _MEGABYTE = 1 << 20
-_COPIES = {"adamw": 5, "adam": 5, "sgd": 4}
+_COPIES = {"muon": 4, "adamw": 5, "adam": 5, "sgd": 4}
 """Weights, their average, their gradients, and the moments of the optimiser."""
 _TIMED_PX, _TIMED_PLANES = 128, 16
 _LONG_S = 1.0

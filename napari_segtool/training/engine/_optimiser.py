@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.training.engine._muon import Muon
 
-OptimiserKind = Literal["adamw", "adam", "sgd"]
+OptimiserKind = Literal["muon", "adamw", "adam", "sgd"]
 
 
 def make_optimiser(
@@ -28,8 +29,8 @@ def make_optimiser(
     Parameters
     ----------
     kind
-        ``"adamw"`` shrinks the weights beside the step, so that the weight decay does not depend on the gradients; ``"adam"`` and ``"sgd"`` add it to
-        the gradient.
+        ``"muon"`` is AdamW but for the weights of inner layers, whose steps are made orthogonal (`_muon.Muon`); ``"adamw"`` shrinks the weights
+        beside the step, so that the weight decay does not depend on the gradients; ``"adam"`` and ``"sgd"`` add it to the gradient.
     parameters
         Weights to train.
     rate
@@ -63,10 +64,12 @@ def make_optimiser(
             f"The optimiser cannot work with learning rate {rate}, weight decay {weight_decay} and momentum {momentum}.",
             hint="Give a learning rate above 0, a weight decay of 0 or more, and a momentum from 0 to less than 1.",
         )
+    if kind == "muon":
+        return Muon(parameters, lr=rate, weight_decay=weight_decay)
     if kind == "adamw":
         return torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay, fused=fused)
     if kind == "adam":
         return torch.optim.Adam(parameters, lr=rate, weight_decay=weight_decay, fused=fused)
     if kind == "sgd":
         return torch.optim.SGD(parameters, lr=rate, weight_decay=weight_decay, momentum=momentum, nesterov=nesterov and momentum > 0, fused=fused)
-    raise ParameterError(f"There is no optimiser {kind!r}.", hint="Choose one of: adamw, adam, sgd.")
+    raise ParameterError(f"There is no optimiser {kind!r}.", hint="Choose one of: muon, adamw, adam, sgd.")

@@ -22,6 +22,7 @@ from napari_segtool.training._plan import Plan
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.data._loader import Batch, BatchMaker
 from napari_segtool.training.data._patches import PatchSampler
+from napari_segtool.training.engine._muon import Muon
 from napari_segtool.training.engine._number_format import autocast_to, choose_format
 from napari_segtool.training.engine._optimiser import make_optimiser
 from napari_segtool.training.engine._supervision import supervised, unpadded
@@ -119,6 +120,8 @@ class Trainer:
     def _use(self, precision: str) -> None:
         self.precision, scaled = precision, precision == "float16"
         self.scaler = torch.amp.GradScaler("cuda" if scaled else "cpu", enabled=scaled)
+        if isinstance(self.optimizer, Muon):
+            self.optimizer.number_format = torch.bfloat16 if precision == "bfloat16" else torch.float32
 
     def learn(self, batch: Batch, rate: float, more: Iterable[Batch] = ()) -> float:
         """Do one step and return its loss; a step that is abandoned half-way changes nothing.

@@ -62,7 +62,9 @@ class UNetLearnerParams(Params):
     )
     border_sigma_px: float = param(5.0, "Width of a narrow gap.", unit="px", ge=0.5, le=100, advanced=True)
 
-    optimiser: Literal["adamw", "adam", "sgd"] = param("adamw", "How the weights follow the gradient.", advanced=True)
+    optimiser: Literal["muon", "adamw", "adam", "sgd"] = param(
+        "muon", "How the weights follow the gradient; muon learns the same in about half of the steps.", advanced=True
+    )
     learning_rate: float = param(0.001, "Largest step of the optimiser.", ge=0.000001, le=1, advanced=True)
     momentum: float = param(0.99, "SGD only: how much of the last step is kept.", ge=0, le=0.999, advanced=True)
     nesterov: bool = param(True, "SGD only: look ahead along the momentum.", advanced=True)

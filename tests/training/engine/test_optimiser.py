@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.training.engine._muon import Muon, orthogonal
 from napari_segtool.training.engine._optimiser import make_optimiser
 
 START, GRADIENTS = 2.0, (0.5, -0.25)
@@ -55,3 +56,47 @@ def test_what_cannot_be_an_optimiser_is_refused_with_a_hint(wrong: dict[str, Any
     with pytest.raises(ParameterError) as caught:
         walked(**{"kind": "sgd", **wrong})
     assert caught.value.hint
+
+
+def test_muon_steps_as_torch_s_own_does_where_that_can() -> None:
+    ours, theirs = (torch.nn.Parameter(torch.randn(32, 48, generator=torch.Generator().manual_seed(0))) for _ in range(2))
+    mine = make_optimiser("muon", [ours], rate=0.01, weight_decay=0.1)
+    assert isinstance(mine, Muon)
+    mine.number_format = torch.bfloat16
+    reference = torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, momentum=0.95, nesterov=True, adjust_lr_fn="match_rms_adamw")
+    for step in range(4):
+        ours.grad = torch.randn(32, 48, generator=torch.Generator().manual_seed(step))
+        theirs.grad = ours.grad.clone()
+        mine.step()
+        reference.step()
+    assert torch.allclose(ours, theirs, atol=2e-3)  # steps of about 0.01, in bfloat16
+
+
+def test_muon_makes_a_kernel_orthogonal_and_leaves_vectors_and_thin_layers_to_adamw() -> None:
+    matrix = torch.randn(24, 60, generator=torch.Generator().manual_seed(1)) * torch.logspace(0, -2, 24)[:, None]
+    values = torch.linalg.svdvals(orthogonal(matrix, torch.float32))
+    assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
+    assert torch.allclose(orthogonal(matrix.T, torch.float32), orthogonal(matrix, torch.float32).T, atol=1e-5)
+    shapes = ((32,), (32, 1, 3, 3), (2, 32, 1, 1), (32, 16, 3, 3))
+    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    pair = make_optimiser("muon", ours, rate=0.01, weight_decay=0.1), make_optimiser("adamw", theirs, rate=0.01, weight_decay=0.1)
+    for step in range(3):
+        for weights, optimiser in zip((ours, theirs), pair, strict=True):
+            for weight in weights:
+                weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(step))
+            optimiser.step()
+    assert [bool(torch.allclose(one, other)) for one, other in zip(ours, theirs, strict=True)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("shape", [(32, 16, 3, 3), (32,)])
+def test_muon_leaves_everything_where_the_engine_found_a_gradient_that_is_not_finite(shape: tuple[int, ...]) -> None:
+    weight = torch.nn.Parameter(torch.ones(shape))
+    optimiser = Muon([weight], lr=0.1, weight_decay=0.1)
+    weight.grad = torch.ones(shape)
+    optimiser.step()
+    before, state = weight.detach().clone(), {name: value.clone() for name, value in optimiser.state[weight].items()}
+    weight.grad = torch.full(shape, float("nan"))
+    optimiser.found_inf = torch.ones(())
+    optimiser.step()
+    assert torch.equal(weight, before)
+    assert all(torch.equal(value, optimiser.state[weight][name]) for name, value in state.items())
