@@ -17,11 +17,11 @@ from napari_segtool.core.result import ModelBundle, Prediction, Step, data_sha_s
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.wanted import Wanted
 from napari_segtool.inference._canvas import Allocate, Canvas
-from napari_segtool.inference._mirror import ASIS, EIGHT, Turn
 from napari_segtool.inference._work import Work
 from napari_segtool.nets._forward import flushed_denormals, out_of_memory
 from napari_segtool.nets._loaded import LoadedModel, Scenes, load_model
 from napari_segtool.nets._tiling import plan_tiles
+from napari_segtool.nets._turns import Mirror, Turn, turns_of
 
 
 def predict_steps(
@@ -61,7 +61,7 @@ def predict_steps(
         Whether to return them too. Without them only the most probable class of each tile is kept.
     mirror
         "on": average over the eight mirrorings and quarter turns of each tile, eight times the work. "auto": as the
-        model card says under ``mirror``, else off.
+        model card says under ``mirror`` (``"sides"``: the tile and its mirror image), else off.
     close_gaps
         Whether to draw a boundary on through places where it is faint, with a line as strong as the boundary is on average (`methods._closed_contours`).
         Only models do it whose training found that it parts touching objects better (``separator`` on the model card).
@@ -96,7 +96,8 @@ def predict_steps(
     scenes = Scenes(stack, loaded)
     if mirror not in ("auto", "on", "off"):
         raise ParameterError(f"mirror = {mirror!r} is not known.", hint="Choose auto, on or off.")
-    turns = EIGHT if mirror == "on" or (mirror == "auto" and bundle.card.get("mirror", False)) else ASIS
+    mirrored: Mirror = bundle.card.get("mirror", False) if mirror == "auto" else mirror == "on"
+    turns = turns_of(mirrored)
     halo, core = loaded.tile_size(scenes.shape, exact=precision == "float32")
     canvas = Canvas(loaded, scenes, wanted, allocate, probabilities=probabilities, uncertainty=uncertainty, close_gaps=close_gaps)
     work = Work(loaded.forward, scenes.shape, halo)
@@ -109,7 +110,7 @@ def predict_steps(
         "model": str(bundle.path),
         "model_sha": str(bundle.card.get("weights_sha256", ""))[:16],
         "precision": loaded.forward.precision,
-        "mirror": turns is EIGHT,
+        "mirror": mirrored,
         "close_gaps": canvas.closes_gaps,
         "halo_px": list(halo),
         **({} if wanted.everything else {"planes": [list(plane) for plane in wanted.indices()]}),

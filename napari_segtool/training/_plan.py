@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from napari_segtool.nets._turns import Mirror
 from napari_segtool.training.data._augment import Augmentation
 
 
@@ -84,7 +85,7 @@ class Plan:
     augmentation
         How patches are varied.
     mirror
-        Asks prediction to average over mirrored inputs.
+        Asks prediction to average over mirrored inputs; ``"sides"`` over the picture and its mirror image.
     rim_px
         2-D only: pixels on each side of a patch that are seen but not learned from, for networks whose convolutions are not padded.
     neighbours
@@ -119,6 +120,6 @@ class Plan:
     normalisation: Literal["plane", "fixed"] = "plane"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     augmentation: Augmentation = field(default_factory=Augmentation)
-    mirror: bool = False
+    mirror: Mirror = False
     rim_px: int = 0
     neighbours: int = 0

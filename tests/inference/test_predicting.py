@@ -204,6 +204,11 @@ def test_mirroring_averages_the_probabilities_of_all_eight_views():
 def test_mirroring_is_what_the_model_card_says_unless_told_otherwise():
     stack = Stack(noise(16, 16), "YX")
     model = loaded_by_hand(small_unet()[0], mirror=True)
+    sides = loaded_by_hand(small_unet()[0], mirror="sides")
+    both = predicted(sides, stack, probabilities=True)
+    assert both.history[0].params["mirror"] == "sides"
+    turned = predicted(sides, Stack(np.ascontiguousarray(stack.data[..., ::-1]), stack.axes), probabilities=True)
+    np.testing.assert_allclose(both.probabilities.data, turned.probabilities.data[..., ::-1], atol=1e-5)
     assert predicted(model, stack).history[0].params["mirror"] is True
     assert predicted(model, stack, mirror="off").history[0].params["mirror"] is False
     assert predicted(loaded_by_hand(small_unet()[0]), stack).history[0].params["mirror"] is False

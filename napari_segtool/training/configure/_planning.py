@@ -248,7 +248,7 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
         normalisation="fixed" if params.grey_values == "fixed" else "plane",
         precision=params.precision,
         augmentation=augmentation,
-        mirror=params.mirror and params.turn != "upright",
+        mirror="sides" if params.mirror and params.turn == "upright" else params.mirror,
         neighbours=params.neighbours if params.dimensions == "2.5-D" else 0,
     )
 

@@ -103,7 +103,7 @@ class UNetLearnerParams(Params):
     )
     mirror: bool = param(
         True,
-        "Predictions are averaged over mirrored and turned images: eight times the work, fewer gaps in membranes; never for images with an up and down.",
+        "Predictions are averaged over mirrored and turned images: eight times the work, fewer gaps; only left and right where images have an up and down.",
         advanced=True,
     )
 

@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.nets._tiling import Tile
+from napari_segtool.nets._turns import Mirror, turns_of
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.runs._pairs import IGNORED
 from napari_segtool.training.validate._scoring import Ask, log_chances, plan_windows, read_box
@@ -31,17 +31,17 @@ class Cost:
     windows
         Windows to look at.
     mirror
-        Whether to average over mirrored inputs as prediction does.
+        Over which copies to average, as prediction does.
     seconds
         Estimated time.
     """
 
     windows: int
-    mirror: bool
+    mirror: Mirror
     seconds: float
 
 
-def plan_cost(windows: int, window_s: float, window_px: int, mirror: bool, budget_s: float) -> Cost:
+def plan_cost(windows: int, window_s: float, window_px: int, mirror: Mirror, budget_s: float) -> Cost:
     """Choose how much a calibration looks at, so that it takes at most a twenty-fifth of the time of the training.
 
     Parameters
@@ -51,7 +51,7 @@ def plan_cost(windows: int, window_s: float, window_px: int, mirror: bool, budge
     window_s
         Time the network takes for one.
     mirror
-        Whether prediction averages over mirrored inputs.
+        Over which copies prediction averages.
     budget_s
         Time of the whole training; 0 where it is not limited.
 
@@ -61,13 +61,13 @@ def plan_cost(windows: int, window_s: float, window_px: int, mirror: bool, budge
     Cost(windows=6, mirror=True, seconds=24.0)
     """
     windows = min(windows, MOST_CASES)
-    for turns in (8, 1) if mirror else (1,):
-        each_s = turns * window_s + _SEARCH_S_PER_PX * window_px
+    for looks in (mirror, False) if mirror else (False,):
+        each_s = len(turns_of(looks)) * window_s + _SEARCH_S_PER_PX * window_px
         room = int(_SHARE * budget_s / each_s) if budget_s and each_s else windows
         if room:
             break
     count = min(windows, max(1, room))
-    return Cost(count, turns == 8, count * each_s)
+    return Cost(count, looks, count * each_s)
 
 
 def windows_around(
@@ -95,7 +95,7 @@ def calibrate(
     *,
     neighbours: int = 0,
     head: str = "softmax",
-    mirror: bool = False,
+    mirror: Mirror = False,
     sparse: bool = False,
     most: int = MOST_CASES,
 ) -> Generator[None, None, Decision]:
@@ -110,7 +110,7 @@ def calibrate(
     classes
         Number of classes.
     mirror
-        Whether prediction averages over the eight mirrorings and quarter turns; then this does too.
+        Over which copies prediction averages; this does too.
     sparse
         Whether the labels are paint.
     most
@@ -122,16 +122,14 @@ def calibrate(
     for field, tile in windows:
         pixels = read_box(field, tile.outer, normalisation, spatial == 2, neighbours)
         total: Tensor | None = None
-        for quarters, flip in _turns(mirror):
-            turned = torch.rot90(pixels.flip(-1) if flip else pixels, quarters, (-2, -1))
-            answer = torch.rot90(log_chances(ask(turned).float(), head).exp(), -quarters, (-2, -1))
-            answer = answer.flip(-1) if flip else answer
+        for turn in turns_of(mirror):
+            answer = turn.undo(log_chances(ask(turn.apply(pixels)).float(), head).exp())
             total = answer if total is None else total + answer
             yield
         assert total is not None
         assert field.check is not None
         inner = tile.inner[1:] if spatial == 2 else tile.inner
-        chances = (total[0] / len(_turns(mirror)))[(slice(None), *inner)].cpu().numpy()  # (K, [Z,] Y, X)
+        chances = (total[0] / len(turns_of(mirror)))[(slice(None), *inner)].cpu().numpy()  # (K, [Z,] Y, X)
         check = np.asarray(field.check[tile.core])
         learn = np.asarray(field.learn[tile.core]) if field.learn.size else np.full_like(check, IGNORED)
         cases += _planes(chances[:, None] if spatial == 2 else chances, check, learn)
@@ -149,7 +147,3 @@ def _planes(chances: np.ndarray, check: np.ndarray, learn: np.ndarray) -> Iterat
         marked = marked[np.linspace(0, len(marked) - 1, _MOST_DEPTHS).astype(int)]
     for z in marked:
         yield Case(np.ascontiguousarray(chances[:, z]), check[z], learn[z])
-
-
-def _turns(mirror: bool) -> tuple[tuple[int, bool], ...]:
-    return tuple((quarters, flip) for flip in (False, True) for quarters in range(4)) if mirror else ((0, False),)

@@ -137,7 +137,7 @@ def test_ultrasound_is_known_by_its_looks_and_never_turned_over() -> None:
     assert "upside down" in why["turn"]
     assert settled.resolution == "half"  # radius 24 px
     plan = plan_of(settled, painted=False, largest_px=128)
-    assert not plan.mirror
+    assert plan.mirror == "sides"
     assert not plan.augmentation.flip_y
 
 
