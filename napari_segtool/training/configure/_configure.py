@@ -31,7 +31,7 @@ _PATCH_PX, _DEPTH, _LEAST_BOTTOM_PX = 256, 4, 8
 _BATCH, _GPU_BATCH, _VOLUME_BATCH = 4, 16, 2
 _VOXELS = {"cpu": 2**18, "gpu": 2**21}
 """Voxels of a 3-D patch: 64³ and 128³."""
-_DROPOUT_PAINT = 0.3
+_DROPOUT = 0.3
 _RARE_SHARE = 0.02
 _CLOSE_SHARE, _FEWEST_GAPS, _MOST_GAPS = 0.3, 0.002, 0.5
 _BORDER_WEIGHT = 10.0
@@ -132,6 +132,12 @@ def _resolution(at: _Chooser) -> Choice:
     if at.found.painted:
         return "full", "Strokes do not say how large objects are, so no detail is given away."
     radius = at.found.radius_px
+    if at.found.upright and radius >= 2 * _LEAST_RADIUS_PX:
+        return (
+            "quarter",
+            f"The images have an up and down, so what lies around an object tells what it is: at a quarter the network sees most of an image, and the "
+            f"thinnest objects (about {2 * radius:.0f} px) still have {radius / 2:.0f}.",
+        )
     if radius >= 4 * _LEAST_RADIUS_PX:
         return (
             "quarter",
@@ -218,13 +224,17 @@ def _normalisation(at: _Chooser) -> Choice:
 
 def _dropout(at: _Chooser) -> Choice:
     if at.found.painted:
-        return _DROPOUT_PAINT, "Little is labelled: leaving out features keeps the network from learning the strokes by heart."
+        return _DROPOUT, "Little is labelled: leaving out features keeps the network from learning the strokes by heart."
+    if at.found.upright:
+        return _DROPOUT, "One object looks different in every such image: leaving out features keeps the network from learning these ones by heart."
     return 0.0, "Every pixel is labelled: there is enough to learn from."
 
 
 def _augmentation(at: _Chooser) -> Choice:
     if at.found.painted:
         return "strong", "Little is labelled, so what there is is shown in many variations."
+    if at.found.upright:
+        return "strong", "The images have an up and down, as ultrasound has: one object looks different in every image, so they are varied much."
     return "normal", "Every pixel is labelled: usual variation."
 
 

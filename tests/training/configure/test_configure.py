@@ -135,7 +135,7 @@ def test_ultrasound_is_known_by_its_looks_and_never_turned_over() -> None:
     settled, why = chosen(seen)
     assert (settled.turn, settled.dimensions) == ("upright", "2-D")
     assert "upside down" in why["turn"]
-    assert settled.resolution == "half"  # radius 24 px
+    assert (settled.resolution, settled.augmentation, settled.dropout) == ("quarter", "strong", 0.3)  # radius 24 px
     plan = plan_of(settled, painted=False, largest_px=128)
     assert plan.mirror == "sides"
     assert not plan.augmentation.flip_y
@@ -374,7 +374,7 @@ REAL = {
     "isbi2012_em": ("image.tif", "labels.tif", "ZYX", "electron microscopy", {"dimensions": "2-D", "resolution": "full", "turn": "any", "border_weight": 0.0}),
     "epfl_ca1_multiclass": ("train_image.tif", "labels_train_mitochondrion.tif", "ZYX", "electron microscopy", {"dimensions": "2-D", "resolution": "half"}),
     "flyem_medulla_fibsem": ("image.tif", "labels_neurons.tif", "ZYX", "electron microscopy", {"dimensions": "2.5-D", "resolution": "full", "turn": "any"}),
-    "usgra_nerve_vessel_us": ("image.tif", "labels.tif", "IYX", "ultrasound", {"dimensions": "2-D", "resolution": "half", "turn": "upright"}),
+    "usgra_nerve_vessel_us": ("image.tif", "labels.tif", "IYX", "ultrasound", {"dimensions": "2-D", "resolution": "quarter", "turn": "upright"}),
     "usiigaci_phase_cells": ("image.tif", "labels_instances.tif", "IYX", "phase contrast", {"dimensions": "2-D", "modality": "light", "turn": "any"}),
     "dsb2018_nuclei": ("image_256.tif", "labels_256_instances.tif", "IYX", "fluorescence", {"dimensions": "2-D", "modality": "light", "patch_px": 256}),
     "dsb2018_nuclei/": ("image_he_rgb.tif", "labels_he_rgb_instances.tif", "IYXS", "colour", {"dimensions": "2-D", "modality": "light"}),
