@@ -181,8 +181,8 @@ def main() -> None:
             print(f"{task} mean of seeds {options.seeds}: {means}", flush=True)
 
 
-def train_and_score(task: str, seed: int, settings: dict[str, str], options: argparse.Namespace, place: Path) -> dict[str, float]:
-    """Train once, print a line and return the scores."""
+def train_and_score(task: str, seed: int, settings: dict[str, str], options: argparse.Namespace, place: Path, *, quiet: bool = False) -> dict[str, float]:
+    """Train once, print a line unless ``quiet``, and return the scores; of membranes also those of the prediction without closed gaps."""
     from napari_segtool.training.runs._run import create_run
 
     stack, marks, images, truth = task_data(task)
@@ -204,6 +204,10 @@ def train_and_score(task: str, seed: int, settings: dict[str, str], options: arg
     bundle = drain(entry.function(run))
     took, worked = time.time() - begun, time.process_time() - worked
     figures = score(task, segtool.predict(folder, images, device="cpu"), truth)
+    if "v_rand" in figures:
+        figures["gaps_open"] = score(task, segtool.predict(folder, images, device="cpu", close_gaps=False), truth)["v_rand"]
+    if quiet:
+        return figures
     text = " ".join(f"{name} {value:.4f}" for name, value in figures.items())
     kept = f"weights of step {bundle.card['trained']['steps']}, held-out Dice {bundle.card['scores']['dice']:.4f}"
     print(f"{task} seed {seed} {options.set} {took:.0f} s ({worked:.0f} s of processor), {kept}: {text}", flush=True)

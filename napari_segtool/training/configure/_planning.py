@@ -228,7 +228,7 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
         batch=params.batch,
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
-        optimiser=params.optimiser,
+        optimiser="muon" if params.optimiser == "auto" else params.optimiser,
         momentum=params.momentum,
         nesterov=params.nesterov,
         initialisation=params.initialisation,

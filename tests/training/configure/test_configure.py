@@ -28,7 +28,21 @@ from tests.training.blobs import tiny_run
 
 CPU, GPU = Machine("cpu", 16000), Machine("cuda:0", 24000)
 OPEN = ("auto", 0, -1)
-ALWAYS = {"dimensions", "resolution", "patch_px", "depth", "batch", "normalisation", "dropout", "modality", "augmentation", "turn", "grey_values", "loss"}
+ALWAYS = {
+    "optimiser",
+    "dimensions",
+    "resolution",
+    "patch_px",
+    "depth",
+    "batch",
+    "normalisation",
+    "dropout",
+    "modality",
+    "augmentation",
+    "turn",
+    "grey_values",
+    "loss",
+}
 
 
 def discs(side: int, radius: float, centres: Any) -> np.ndarray:
