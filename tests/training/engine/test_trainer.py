@@ -139,7 +139,7 @@ def test_a_network_with_deep_supervision_is_trained_on_all_its_outputs(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"optimiser": "sgd", "momentum": 0.9}, {"optimiser": "sgd", "momentum": 0.0}, {"optimiser": "adam"}, {"optimiser": "adamw"}]
+    "changes", [{"optimiser": "sgd", "momentum": 0.9}, {"optimiser": "sgd", "momentum": 0.0}, {"optimiser": "adam"}, {"optimiser": "adamw"}, {"optimiser": "muon"}]
 )
 def test_a_step_from_a_checkpoint_is_the_same_to_the_last_bit(tmp_path: Path, changes: dict[str, Any]) -> None:
     first, second = make_trainer(tmp_path / "first", **changes), make_trainer(tmp_path / "second", **changes)
@@ -170,7 +170,7 @@ def test_number_formats_that_a_cpu_lacks_become_float32() -> None:
     assert [choose_format(wanted, cpu) for wanted in ("float32", "float16", "bfloat16")] == ["float32", "float32", "bfloat16"]
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw", "muon"])
 def test_where_nothing_may_wait_the_optimiser_itself_leaves_out_steps_that_are_not_finite(tmp_path: Path, optimiser: Any) -> None:
     trainer = make_trainer(tmp_path, optimiser=optimiser)
     before = weights_of(trainer)
