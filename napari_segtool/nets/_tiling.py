@@ -115,8 +115,11 @@ def tile_around(core: Box, shape: Sequence[int], halo_px: Sequence[int], multipl
 
 def _tile(core: Box, shape: Sequence[int], halo_px: Sequence[int], multiple: Sequence[int]) -> Tile:
     margins = [_rounded(halo, step) for halo, step in zip(halo_px, multiple, strict=True)]
-    outer = tuple(slice(max(0, axis.start - margin), min(n, axis.stop + margin)) for axis, n, margin in zip(core, shape, margins, strict=True))
-    return Tile(core, outer)
+    ends = [
+        math.ceil(axis.stop / step) * step for axis, step in zip(core, multiple, strict=True)
+    ]  # a part that ends within a pooling window depends on all of it
+    spans = zip(core, ends, shape, margins, strict=True)
+    return Tile(core, tuple(slice(max(0, axis.start - margin), min(n, end + margin)) for axis, end, n, margin in spans))
 
 
 def _rounded(halo: int, step: int) -> int:

@@ -77,6 +77,12 @@ def test_a_region_is_covered_from_the_stride_below_its_start():
     assert [(tile.core[0].start, tile.core[0].stop) for tile in tiles] == [(8, 15)]
 
 
+def test_a_region_that_ends_within_a_pooling_window_is_shown_all_that_the_window_needs():
+    (tile,) = plan_tiles((60, 8), (60, 8), (5, 5), (4, 4), (slice(8, 15), slice(0, 8)))
+    assert tile.core[0] == slice(8, 15)
+    assert tile.outer[0] == slice(0, 24)  # the window ends at 16; 5 pixels beyond it, rounded up to the stride
+
+
 def test_the_tile_around_one_pixel_shows_its_whole_aligned_surroundings():
     tile = tile_around((slice(21, 22), slice(0, 1)), (40, 40), (5, 5), (4, 4))
     assert tile.outer == (slice(12, 32), slice(0, 12))
