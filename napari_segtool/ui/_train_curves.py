@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_segtool.ui._train_history import History
-from napari_segtool.ui._train_standing import standing_text
+from napari_segtool.ui._train_standing import reached, standing_text
 
 if TYPE_CHECKING:
     from napari_segtool.ui._train_plot import Plot
@@ -74,7 +73,7 @@ class Curves(QWidget):
         layout.setSpacing(0)
         layout.addWidget(self.legend)
         layout.addWidget(self._stack)
-        self._stack.setToolTip("Dotted: where it was best. Dice and IoU say how well held-out pixels are told apart; 1 is perfect.")
+        self._stack.setToolTip("Dotted: where it was best by what decides. Dice and IoU say how well held-out pixels are told apart; 1 is perfect.")
 
     @property
     def drawn(self) -> int:
@@ -164,11 +163,11 @@ class Curves(QWidget):
         most = MOST_LINES if self._compact else MOST_RUNS
         metrics, lines, full = self.legend.fontMetrics(), [], []
         for number, (title, history) in enumerate(self._runs):
-            reached = _reached(history)
-            room = max(self.width(), 240) - metrics.horizontalAdvance(f"●   {reached}") - 20
+            score = _reached(history)
+            room = max(self.width(), 240) - metrics.horizontalAdvance(f"●   {score}") - 20
             name = metrics.elidedText(title, Qt.TextElideMode.ElideLeft, max(60, room))
-            lines.append(f'<span style="color:{run_colour(number)}">●</span>&nbsp;{html.escape(name)}&nbsp; {reached}')
-            full.append(f"{title}: {reached}")
+            lines.append(f'<span style="color:{run_colour(number)}">●</span>&nbsp;{html.escape(name)}&nbsp; {score}')
+            full.append(f"{title}: {score}")
         if len(lines) > most:
             lines = [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
         told = self._differences()
@@ -186,8 +185,7 @@ def _reached(history: History) -> str:
     peak = history.peak
     if peak < 0:
         return "not scored"
-    iou = history.ious[peak]
-    return f"Dice {history.dices[peak]:.3f}" + ("" if math.isnan(iou) else f" · IoU {iou:.3f}")
+    return " · ".join(reached(history, peak)[:2])
 
 
 def _value(value: Any) -> str:

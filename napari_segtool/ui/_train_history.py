@@ -63,6 +63,8 @@ class History:
         Step, loss, mean Dice and mean IoU of each validation on what is held out.
     train_dices, train_ious
         The same scores of a few places that are learned from; NaN where a run did not measure them.
+    metric
+        What decides which weights are kept, and which validation was the best: ``"dice"``, ``"iou"`` or ``"loss"``.
     best_step, best_dice, class_dices
         Step, mean Dice and Dice of each class by name of the weights that are kept; NaN before the first validation. Of
         weights that are equally good the latest are kept.
@@ -80,6 +82,7 @@ class History:
     train_ious: list[float] = field(default_factory=list)
     class_dices: dict[str, float] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    metric: str = "dice"
     best_step: int = 0
     best_dice: float = math.nan
     phase: str = "new"
@@ -101,9 +104,14 @@ class History:
 
     @property
     def peak(self) -> int:
-        """Number of the validation with the highest Dice, the first of equals; -1 where there is none."""
-        scored = [(dice, -number) for number, dice in enumerate(self.dices) if not math.isnan(dice)]
+        """Number of the validation that was best by the run's metric, the first of equals; -1 where there is none."""
+        scored = [(worth, -number) for number, worth in enumerate(self.worths) if not math.isnan(worth)]
         return -max(scored)[1] if scored else -1
+
+    @property
+    def worths(self) -> list[float]:
+        """The run's metric at each validation, so that more is better: the loss with a minus sign."""
+        return [-loss for loss in self.check_losses] if self.metric == "loss" else self.ious if self.metric == "iou" else self.dices
 
     @property
     def unimproved(self) -> int:
@@ -126,6 +134,7 @@ class History:
         for values in (self.checked, self.check_losses, self.dices, self.ious, self.train_dices, self.train_ious):
             del values[keep:]
         self.device = str(event.get("device", ""))
+        self.metric = str(event.get("metric", self.metric))
         self.plan = _plan_text(event)
 
     def _take_again(self, event: Mapping[str, Any]) -> None:

@@ -17,6 +17,8 @@ from napari_segtool.core.labels import OKABE_ITO
 from napari_segtool.ui._train_history import History
 
 LOSS, CHECK, DICE, IOU = "#999999", "#E69F00", "#56B4E9", "#009E73"
+_DECIDES = {"dice": DICE, "iou": IOU, "loss": CHECK}
+"""Colour of what says which step was best."""
 MOST_POINTS = 800
 _SYMBOLS = 60
 
@@ -162,7 +164,8 @@ class Plot:
             peak = histories[number].peak if number < len(histories) else -1
             mark.setVisible(peak >= 0)
             if peak >= 0:
-                mark.setPen(pyqtgraph.mkPen(DICE if len(histories) == 1 else run_colour(number), width=1.5, style=Qt.PenStyle.DotLine))
+                colour = _DECIDES.get(histories[number].metric, DICE) if len(histories) == 1 else run_colour(number)
+                mark.setPen(pyqtgraph.mkPen(colour, width=1.5, style=Qt.PenStyle.DotLine))
                 mark.setValue(histories[number].checked[peak])
 
     def _set_ranges(self, histories: Sequence[History], losses: Iterable[NDArray[np.float64]], scores: Iterable[NDArray[np.float64]]) -> None:

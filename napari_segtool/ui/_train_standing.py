@@ -21,19 +21,31 @@ def standing_text(history: History) -> str:
     peak = history.peak
     if peak < 0:
         return ""
-    step = history.checked[peak]
-    iou = "" if math.isnan(history.ious[peak]) else f", IoU {history.ious[peak]:.3f}"
-    best = f"Dice {history.dices[peak]:.3f}{iou} at step {step}"
+    best = f"{', '.join(reached(history, peak))} at step {history.checked[peak]}"
     if history.unimproved:
         text = f"Validation has not improved for {history.unimproved} steps; it was best with {best}."
         return f"{text} It begins to learn by heart." if _by_heart(history, peak) else text
     return f"Best: {best}." if history.ended else f"Best so far: {best}."
 
 
+def reached(history: History, number: int) -> list[str]:
+    """Name what a validation measured, that which decides first; what was not measured is left out, and the loss where it does not decide.
+
+    Examples
+    --------
+    >>> reached(History(check_losses=[0.5], dices=[0.7], ious=[0.6], metric="iou"), 0)
+    ['IoU 0.600', 'Dice 0.700']
+    """
+    measured = {"loss": ("loss", history.check_losses), "dice": ("Dice", history.dices), "iou": ("IoU", history.ious)}
+    order = [history.metric, *(name for name in ("dice", "iou") if name != history.metric)]
+    return [f"{measured[name][0]} {measured[name][1][number]:.3f}" for name in order if not math.isnan(measured[name][1][number])]
+
+
 def _by_heart(history: History, peak: int) -> bool:
     """Whether what is learned from is told better and better, but what is held out is not."""
-    before, now = history.train_dices[peak], history.train_dices[-1]
-    return not math.isnan(before) and not math.isnan(now) and now > before + _BY_HEART and history.dices[-1] < history.dices[peak]
+    trained, worths = history.train_ious if history.metric == "iou" else history.train_dices, history.worths
+    before, now = trained[peak], trained[-1]
+    return not math.isnan(before) and not math.isnan(now) and now > before + _BY_HEART and worths[-1] < worths[peak]
 
 
 def choices_of(history: History) -> list[str]:

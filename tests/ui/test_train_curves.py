@@ -40,6 +40,47 @@ def test_it_is_said_for_how_many_steps_validation_has_not_improved():
     assert standing_text(history) == "Validation has not improved for 400 steps; it was best with Dice 0.800, IoU 0.667 at step 200."
 
 
+DISAGREEING = {"loss": [0.5, 0.4, 0.1, 0.6, 0.7, 0.8, 0.9], "dice": [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.91], "iou": [0.3, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4]}
+
+
+def going_by(metric, **more):
+    """A training whose loss is best at step 300, its IoU at 200, and its Dice at the end."""
+    history = History()
+    history.take([{"kind": "start", "step": 0, **({"metric": metric} if metric else {})}])
+    for number in range(7):
+        scores = {name: values[number] for name, values in (DISAGREEING | more).items()}
+        history.take([{"kind": "validation", "step": 100 * (number + 1), "kept": True, **scores}])
+    return history
+
+
+@pytest.mark.parametrize(
+    ("metric", "text"),
+    [
+        ("loss", "Validation has not improved for 400 steps; it was best with loss 0.100, Dice 0.700, IoU 0.400 at step 300."),
+        ("iou", "Validation has not improved for 500 steps; it was best with IoU 0.500, Dice 0.600 at step 200."),
+        ("dice", "Best so far: Dice 0.910, IoU 0.400 at step 700."),
+        ("", "Best so far: Dice 0.910, IoU 0.400 at step 700."),
+    ],
+)
+def test_what_was_best_goes_by_the_metric_of_the_run(curves, metric, text):
+    history = going_by(metric)
+    assert standing_text(history) == text
+    curves.show_runs([("a", history)])
+    mark = curves._plot._marks[0]
+    assert mark.value() == history.checked[history.peak]
+    assert mark.pen.color().name().upper() == {"loss": "#E69F00", "iou": "#009E73"}.get(metric, "#56B4E9")
+    curves.show_runs([("a", history), ("b", going_by("dice"))])
+    assert {"loss": "loss 0.100 · Dice 0.700", "iou": "IoU 0.500 · Dice 0.600"}.get(metric, "Dice 0.910 · IoU 0.400") in curves.legend.text()
+
+
+def test_learning_by_heart_goes_by_the_metric_too():
+    rising = [0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 0.95]
+    assert "by heart" in standing_text(going_by("iou", train_iou=rising))
+    assert "by heart" not in standing_text(going_by("iou", train_dice=rising, train_iou=[0.5] * 7))
+    assert "by heart" in standing_text(going_by("loss", train_dice=rising))
+    assert "by heart" not in standing_text(going_by("dice", train_dice=rising))
+
+
 def test_learning_by_heart_is_said_where_only_what_is_learned_gets_better():
     assert "by heart" in standing_text(learned([0.5, 0.8, 0.7, 0.7, 0.75, 0.7], trained=[0.5, 0.8, 0.85, 0.9, 0.95, 0.97]))
     assert "by heart" not in standing_text(learned([0.5, 0.8, 0.7, 0.7, 0.75, 0.7], trained=[0.5, 0.8, 0.8, 0.8, 0.8, 0.8]))

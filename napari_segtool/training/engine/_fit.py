@@ -127,6 +127,7 @@ class _Fit:
             patch_px=list(trainer.patch_px),
             optimiser=self.plan.optimiser,
             schedule=self.plan.schedule,
+            metric=self.plan.metric,
             accumulate=self.plan.accumulate,
             learn_fields=sum(bool(field.learn.size) for field in sitting.fields),
             check_fields=sum(field.check is not None for field in sitting.fields),

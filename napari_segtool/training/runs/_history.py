@@ -131,7 +131,8 @@ def read_run(folder: str | Path) -> RunHistory:
             if name not in ("step", "seconds", "kept", "steps_per_second"):
                 curves.setdefault(name, []).append((int(row["step"]), float(value)))
     settings = _settings(run.folder, run.config)
-    metric = str(settings.get("metric", "dice"))
+    told = [event["metric"] for event in events if event.get("kind") == "start" and event.get("metric") in _HELD]
+    metric = str(told[-1] if told else settings.get("metric", "dice"))
     checked = curves.get(f"validation_{metric}", [])
     sign = -1 if metric == "loss" else 1
     best_step, best = max(checked, key=lambda point: sign * point[1], default=(0, math.nan))

@@ -187,6 +187,14 @@ def test_metrics_of_which_less_is_better_are_compared_the_other_way(tmp_path: Pa
     assert (run.metric, run.best, run.best_step) == ("loss", 1.0, 20)
 
 
+def test_the_metric_that_a_training_says_it_goes_by_counts_where_its_settings_do_not_say(tmp_path: Path) -> None:
+    folder = written_run(tmp_path / "run", [0.9, 0.8])
+    path = folder / "events.jsonl"
+    path.write_text(path.read_text().replace('"kind": "start"', '"kind": "start", "metric": "loss"'))
+    (run,) = api.runs_history([folder]).runs
+    assert (run.metric, run.best, run.best_step) == ("loss", 1.0, 20)
+
+
 def test_the_command_line_shows_a_table_json_and_a_picture(three: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "runs.png"
     assert segtool(["runs", str(three[0].parent), "--plot", str(picture)]) == 0

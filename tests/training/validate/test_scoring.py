@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_segtool import api
 from napari_segtool.core.progress import drain
 from napari_segtool.core.stack import Stack
 from napari_segtool.nets._bundle import open_bundle
@@ -159,6 +160,25 @@ def test_training_ends_when_patience_does_and_keeps_the_best_weights(tmp_path: P
     done = run.events()[0][-1]
     assert (done["step"], done["best_step"], done["kept_step"], done["dice"]) == (10, 4, 4, 0.8)
     assert open_bundle(run.folder).card["trained"]["steps"] == 4
+
+
+@pytest.mark.parametrize(("metric", "told"), [("iou", "IoU 0.700"), ("loss", "loss 0.200")])
+def test_a_run_goes_by_its_metric_where_dice_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, told: str) -> None:
+    """Dice rises to the end; IoU and loss are best at the second validation, step 4."""
+    checks = iter([Validation(*scores) for scores in ((0.4, 0.5, (), 0.4), (0.2, 0.6, (), 0.7), *((0.3, 0.7 + n / 100, (), 0.5) for n in range(20)))])
+
+    def score(*_arguments: Any, held: bool, **_settings: Any) -> Any:
+        return iter([next(checks) if held else Validation(0.1, 0.9, (), 0.9)])
+
+    monkeypatch.setattr("napari_segtool.training.engine._session.validate", score)
+    run = tiny_run(tmp_path / "run", steps=40, patience_steps=6, metric=metric)
+    drain(train(run))
+    assert f"it was best at step 4 ({told})" in messages(run)
+    events = run.events()[0]
+    assert [event["metric"] for event in events if event["kind"] == "start"] == [metric]
+    assert (events[-1]["best_step"], events[-1]["kept_step"], events[-1]["dice"]) == (4, 4, 0.6)
+    (found,) = api.runs_history([run.folder]).runs
+    assert (found.metric, found.best_step, found.best) == (metric, 4, {"iou": 0.7, "loss": 0.2}[metric])
 
 
 def test_weight_maps_are_made_once_for_each_field_and_multiplied_with_its_own_weights(tmp_path: Path) -> None:
