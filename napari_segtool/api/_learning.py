@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_segtool.api._pixel_weights import Weights, weighed
-from napari_segtool.api._sources import Image, Marks, check_pixels, marks_of, stack_of
+from napari_segtool.api._sources import Image, Marks, check_pixels, marks_of, planes_of, stack_of
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.labels import Labels, Paint, as_label_array
 from napari_segtool.core.progress import Steps, drain
@@ -123,7 +123,13 @@ def predict_steps(
     from napari_segtool.nets._bundle import open_bundle
 
     bundle = model if isinstance(model, ModelBundle) else open_bundle(model)
-    stack = stack_of(image, slices)
+    stack = stack_of(image, "")
+    if slices and "planes" in options:
+        raise ParameterError("Both slices and planes are asked for.", hint="Give one of them.")
+    if slices and stack.slices > 1:
+        options["planes"] = planes_of(stack, slices)
+    elif slices:
+        stack = cut(stack, *parse_slices(slices))
     check_pixels(stack)
     prediction: Prediction = yield from steps(bundle, stack, device=device, probabilities=probabilities, uncertainty=uncertainty, **options)
     return prediction
@@ -150,7 +156,8 @@ def predict(
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     slices
-        ``A:B`` along the first spatial axis; empty takes all.
+        ``A:B`` along the first spatial axis; empty takes all. They are predicted as parts of the whole stack: a model of neighbouring slices or of
+        volumes sees what lies beside them. Only they and what the model looks at beside them is read.
     probabilities, uncertainty
         Whether to return them too; without them memory is bounded by the tile, or where gaps are closed by the probabilities of a plane.
     **options

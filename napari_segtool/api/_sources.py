@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from napari_segtool import __version__
 from napari_segtool.api._files import read
 from napari_segtool.core.errors import DataError
 from napari_segtool.core.labels import Labels, Paint, label_array_steps
+from napari_segtool.core.planes import PlaneIndex, plane_axes, plane_shape
 from napari_segtool.core.progress import Progress, Steps, as_progress, drain
 from napari_segtool.core.registry import Entry
 from napari_segtool.core.result import Prediction, Segmentation, Step, data_sha_steps
-from napari_segtool.core.stack import Stack, cut, parse_slices
+from napari_segtool.core.stack import Stack, cut, parse_slices, slice_range
 
 Image = Stack | str | Path
 Marks = Labels | Paint | Segmentation | Stack | NDArray[Any] | str | Path
@@ -26,6 +28,18 @@ def stack_of(image: Image, slices: str) -> Stack:
     """Return an image of any form as a stack, cut to ``slices``."""
     stack = image if isinstance(image, Stack) else read(image)
     return cut(stack, *parse_slices(slices)) if slices else stack
+
+
+def planes_of(stack: Stack, slices: str) -> list[PlaneIndex]:
+    """Return the planes of a stack that lie in ``slices``: its pages, at every time and in every other respect.
+
+    Examples
+    --------
+    >>> planes_of(Stack(np.zeros((2, 5, 4, 4)), "TZYX"), "3:5")
+    [(0, 3), (0, 4), (1, 3), (1, 4)]
+    """
+    taken, letter = slice_range(stack, *parse_slices(slices)), stack.axes[stack.slice_axis]
+    return list(itertools.product(*(taken if axis == letter else range(n) for axis, n in zip(plane_axes(stack), plane_shape(stack), strict=True))))
 
 
 def marks_of(marks: Prediction | Marks) -> Stack:

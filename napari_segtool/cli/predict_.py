@@ -46,10 +46,11 @@ def predict(
         if target is not None:
             check_output(target)
     settings = read_settings()
-    stack = load(image, slices=slices, axes=axes, spacing=spacing)
+    stack = load(image, axes=axes, spacing=spacing)
     work = api.predict_steps(
         model,
         stack,
+        slices=slices,
         device=settings.device if device == "auto" else device,
         precision=settings.precision,
         threads=settings.threads,

@@ -171,12 +171,24 @@ def cut(stack: Stack, start: int, stop: int) -> Stack:
     AxesError
         If no slice is left.
     """
-    axis, count = stack.slice_axis, stack.shape[stack.slice_axis]
+    taken = slice_range(stack, start, stop)
+    index = tuple(slice(taken.start, taken.stop) if i == stack.slice_axis else slice(None) for i in range(len(stack.axes)))
+    return replace(stack, data=stack.data[index], memo={})
+
+
+def slice_range(stack: Stack, start: int, stop: int) -> range:
+    """Return which slices ``start`` to ``stop`` (exclusive; negative numbers count from the end) are, along the slice axis.
+
+    Raises
+    ------
+    AxesError
+        If no slice is left.
+    """
+    count = stack.shape[stack.slice_axis]
     first, last, _ = slice(start, stop).indices(count)
     if first >= last:
         raise AxesError(f"Slices {start}:{stop} are empty: {stack.name or 'the stack'} has {count}.", hint=f"Choose from 0:{count}.")
-    index = tuple(slice(first, last) if i == axis else slice(None) for i in range(len(stack.axes)))
-    return replace(stack, data=stack.data[index], memo={})
+    return range(first, last)
 
 
 def parse_slices(text: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -79,6 +79,23 @@ class Wanted:
         flip = axes.index("Y") > axes.index("X")
         target[(Ellipsis, *(place[axis] for axis in axes))] = np.swapaxes(values, -1, -2) if flip else values
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a recipe says of it: nothing where all planes are asked for, a range of slices where it is one, else each plane."""
+        if self.everything:
+            return {}
+        letter = self._stack.axes[self._stack.slice_axis]
+        taken = self._along.get(letter, ())
+        others = all(len(indices) == n for axis, indices, n in zip(self._axes, self._along.values(), plane_shape(self._stack), strict=True) if axis != letter)
+        if others and len(taken) > 1 and _is_run(taken):
+            return {"slices": f"{taken[0]}:{taken[-1] + 1}"}
+        return {"planes": [list(plane) for plane in self.indices()]}
+
+    @property
+    def data(self) -> Any:
+        """The pixels of these planes alone, as `cut` has them, read when they are indexed along the first axis; for what walks through them once."""
+        return self._stack.data if self.everything else _Part(self._stack, self._along)
+
     def cut(self) -> Stack:
         """Return the stack of these planes alone, in memory; the stack itself where all are asked for."""
         if self.everything:
@@ -94,6 +111,29 @@ class Wanted:
 
     def _short(self, axes: str, shape: Sequence[int]) -> tuple[int, ...]:
         return tuple(len(self._along[axis]) if axis in self._along else n for axis, n in zip(axes, shape, strict=True))
+
+
+class _Part:
+    """Some planes of an array, read one index of the first axis at a time."""
+
+    def __init__(self, stack: Stack, along: Mapping[str, tuple[int, ...]]) -> None:
+        self._data = stack.data
+        self._indices = [along.get(axis, range(n)) for axis, n in zip(stack.axes, stack.shape, strict=True)]
+        self.shape = tuple(len(indices) for indices in self._indices)
+        self.dtype, self.ndim = np.dtype(stack.data.dtype), len(self.shape)
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        first, *others = self._indices
+        block = np.asarray(self._data[(first[index], *(slice(indices[0], indices[-1] + 1) for indices in others))])
+        for axis, indices in enumerate(others):
+            if not _is_run(indices):
+                block = block.take([place - indices[0] for place in indices], axis)
+        return block
+
+
+def _is_run(indices: Sequence[int]) -> bool:
+    """Whether ascending indices leave none out."""
+    return indices[-1] - indices[0] + 1 == len(indices)
 
 
 def check_plane(stack: Stack, plane: Sequence[int]) -> PlaneIndex:

@@ -105,7 +105,7 @@ def predict_steps(
     for scene in wanted.indices(scenes.axes):
         work.add(scene, tiles)
     yield from _fill(canvas, scenes, work, turns, loaded)
-    sha = yield from data_sha_steps(wanted.cut().data)
+    sha = yield from data_sha_steps(wanted.data)
     facts = {
         "model": str(bundle.path),
         "model_sha": str(bundle.card.get("weights_sha256", ""))[:16],
@@ -113,7 +113,7 @@ def predict_steps(
         "mirror": mirrored,
         "close_gaps": canvas.closes_gaps,
         "halo_px": list(halo),
-        **({} if wanted.everything else {"planes": [list(plane) for plane in wanted.indices()]}),
+        **wanted.facts,
     }
     return canvas.finish(stack, Step(f"predict:{bundle.card['learner']}", facts, __version__, sha))
 
