@@ -161,7 +161,8 @@ def predict(
     probabilities, uncertainty
         Whether to return them too; without them memory is bounded by the tile, or where gaps are closed by the probabilities of a plane.
     **options
-        ``mirror`` ("auto", "on", "off"), ``close_gaps`` (True), ``precision``, ``threads``, ``planes``, ``allocate``: see `inference._predict.predict_steps`.
+        ``mirror`` ("auto", "on", "off"), ``close_gaps`` (True), ``resample`` ("auto", "off": planes of another pixel size are shown at the model's, or as they
+        are), ``precision``, ``threads``, ``planes``, ``allocate``: see `inference._predict.predict_steps`.
 
     Returns
     -------

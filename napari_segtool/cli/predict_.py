@@ -10,6 +10,7 @@ import typer
 from napari_segtool.cli._options import Axes, Device, JsonProgress, Output, Slices, Spacing, check_output, load
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.settings import read_settings
+from napari_segtool.nets._pixel_size import told_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,6 +34,9 @@ def predict(
     close_gaps: Annotated[
         bool, typer.Option("--close-gaps/--keep-gaps", help="Draw faint boundaries on, where training found that this parts touching objects better.")
     ] = True,
+    resample: Annotated[
+        str, typer.Option("--resample", help="auto: show planes of another pixel size at the one the model learned at, where both are known. off: as they are.")
+    ] = "auto",
     device: Device = "auto",
     slices: Slices = "",
     axes: Axes = "",
@@ -58,6 +62,7 @@ def predict(
         uncertainty=uncertainty is not None,
         mirror=mirror,
         close_gaps=close_gaps,
+        resample=resample,
     )
     result = follow(work, as_json=json_progress, title="Predicting")
     api.write(result, output)
@@ -65,4 +70,5 @@ def predict(
         api.write(result.probabilities, probabilities)
     if uncertainty is not None and result.uncertainty is not None:
         api.write(result.uncertainty, uncertainty)
-    say(f"{output}: {result.labels.axes} {result.labels.shape}", as_json=json_progress, output=str(output))
+    told, text = told_of(result.history[-1].params), f"{output}: {result.labels.axes} {result.labels.shape}"
+    say(f"{text}\n{told}" if told else text, as_json=json_progress, output=str(output), **({"message": told} if told else {}))

@@ -46,7 +46,7 @@ class Canvas:
         self._probabilities = allocate((len(model.values), *wanted.shape), np.dtype(np.float32)) if probabilities else None
         self._uncertainty = allocate(wanted.shape, np.dtype(np.float32)) if uncertainty else None
         closes = close_gaps and model.separator >= 0 and len(scenes.shape) == 2
-        self._closing = Closing(len(model.values), model.separator, scenes.shape) if closes else None
+        self._closing = Closing(len(model.values), model.separator, scenes.grid.size) if closes else None
 
     @property
     def closes_gaps(self) -> bool:
@@ -66,7 +66,7 @@ class Canvas:
         scene
             Index of the scene.
         box
-            Where in the scene.
+            Where in the scene, in pixels of the stack.
         scores
             ``(K, [Z,] Y, X)``: probabilities, or numbers that rank the classes (`LoadedModel.ranks`).
         chances
@@ -77,7 +77,7 @@ class Canvas:
             if not self._closing.put(scene, box, scores):
                 return
             scores = yield from self._closing.take_steps(scene)
-            box = tuple(slice(0, n) for n in self._scenes.shape)
+            box = tuple(slice(0, n) for n in self._scenes.grid.size)
         self._put(scene, box, scores)
 
     def _put(self, scene: Sequence[int], box: Box, scores: Tensor) -> None:

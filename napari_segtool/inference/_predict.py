@@ -20,6 +20,7 @@ from napari_segtool.inference._canvas import Allocate, Canvas
 from napari_segtool.inference._work import Work
 from napari_segtool.nets._forward import flushed_denormals, out_of_memory
 from napari_segtool.nets._loaded import LoadedModel, Scenes, load_model
+from napari_segtool.nets._pixel_size import image_pixel_um, learned_pixel_um, resampling_text, zoom_between
 from napari_segtool.nets._tiling import plan_tiles
 from napari_segtool.nets._turns import Mirror, Turn, turns_of
 
@@ -35,6 +36,7 @@ def predict_steps(
     uncertainty: bool = False,
     mirror: Literal["auto", "on", "off"] = "auto",
     close_gaps: bool = True,
+    resample: Literal["auto", "off"] = "auto",
     planes: Iterable[Sequence[int]] | None = None,
     allocate: Allocate = np.empty,
     loaded: LoadedModel | None = None,
@@ -65,6 +67,10 @@ def predict_steps(
     close_gaps
         Whether to draw a boundary on through places where it is faint, with a line as strong as the boundary is on average (`methods._closed_contours`).
         Only models do it whose training found that it parts touching objects better (``separator`` on the model card).
+    resample
+        "auto": where the stack's pixel size is known and differs from the one the model learned at by more than 15 %, planes are
+        shown to the network at the model's pixel size, and its probabilities are brought back to the stack's pixels; a
+        `Progress` says so. Planes only: the distance of slices stays as it is. "off": pixels are shown as they are.
     planes
         Predict only these planes, indices along `core.planes.plane_axes`. The result then holds those planes alone:
         the shape of the stack's labels with as many entries along the plane axes as were asked for (``(1, Y, X)`` for
@@ -93,14 +99,22 @@ def predict_steps(
         yield Progress(0, 0, "loading the model")
         loaded = load_model(bundle, device=device, precision=precision, threads=threads)
     wanted = Wanted(stack, planes)
-    scenes = Scenes(stack, loaded)
+    if resample not in ("auto", "off"):
+        raise ParameterError(f"resample = {resample!r} is not known.", hint="Choose auto or off.")
+    own_um, learned_um = image_pixel_um(stack), learned_pixel_um(bundle.card) if resample == "auto" else ()
+    scenes = Scenes(stack, loaded, zoom_between(own_um, learned_um))
+    told = resampling_text(own_um, learned_um)
+    if told:
+        yield Progress(0, 0, told)
     if mirror not in ("auto", "on", "off"):
         raise ParameterError(f"mirror = {mirror!r} is not known.", hint="Choose auto, on or off.")
     mirrored: Mirror = bundle.card.get("mirror", False) if mirror == "auto" else mirror == "on"
     turns = turns_of(mirrored)
     halo, core = loaded.tile_size(scenes.shape, exact=precision == "float32")
+    if not scenes.grid.same:
+        halo = (*halo[:-2], *(reach + margin for reach, margin in zip(halo[-2:], scenes.grid.margin, strict=True)))
     canvas = Canvas(loaded, scenes, wanted, allocate, probabilities=probabilities, uncertainty=uncertainty, close_gaps=close_gaps)
-    work = Work(loaded.forward, scenes.shape, halo)
+    work = Work(loaded.forward, scenes.shape, halo, placed=not scenes.grid.same)
     tiles = plan_tiles(scenes.shape, core, halo, loaded.forward.multiple, _region(scenes, wanted))
     for scene in wanted.indices(scenes.axes):
         work.add(scene, tiles)
@@ -113,6 +127,7 @@ def predict_steps(
         "mirror": mirrored,
         "close_gaps": canvas.closes_gaps,
         "halo_px": list(halo),
+        **({"resampled": not scenes.grid.same, "image_pixel_um": list(own_um), "model_pixel_um": list(learned_um)} if told else {}),
         **wanted.facts,
     }
     return canvas.finish(stack, Step(f"predict:{bundle.card['learner']}", facts, __version__, sha))
@@ -127,13 +142,14 @@ def _region(scenes: Scenes, wanted: Wanted) -> tuple[slice, ...]:
 
 
 def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn], model: LoadedModel) -> Steps[None]:
-    forward, chances = work.forward, canvas.wants_probabilities or len(turns) > 1
+    forward, grid = work.forward, scenes.grid
+    chances = canvas.wants_probabilities or len(turns) > 1 or not grid.same  # probabilities can be interpolated, numbers that rank classes cannot
     for batch in work.batches():
         total: Tensor | None = None
         slowest_s = 0.0
         try:
             pixels = torch.from_numpy(np.stack([scenes.read(scene, tile.outer) for scene, tile in batch]))
-            pixels, inner = forward.prepared(pixels, [tile.inner for _, tile in batch])
+            pixels, decided = forward.prepared(pixels, [grid.decided(tile.core, tile.outer) for _, tile in batch])
             for turn in turns:
                 begin = time.perf_counter()
                 scores = turn.undo(_scores(model, turn.apply(pixels), chances=chances))
@@ -142,8 +158,11 @@ def _fill(canvas: Canvas, scenes: Scenes, work: Work, turns: Sequence[Turn], mod
                 if len(turns) > 1:
                     yield Progress(work.done_px, work.total_px, "tile")
             assert total is not None
-            for (scene, tile), box, scores in zip(batch, inner, total / len(turns), strict=True):
-                for _ in canvas.put_steps(scene, tile.core, scores[(slice(None), *box)], chances=chances):
+            for (scene, tile), box, scores in zip(batch, decided, total / len(turns), strict=True):
+                place, known = grid.back(tile.core, grid.grown(tile.core, tile.outer), scores[(slice(None), *box)])
+                if any(part.start == part.stop for part in place):  # of pixels larger than the tile none may have its centre there
+                    continue
+                for _ in canvas.put_steps(scene, place, known, chances=chances):
                     yield Progress(work.done_px, work.total_px, "closing gaps")
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):

@@ -17,10 +17,20 @@ Job = tuple[tuple[int, ...], Tile]
 
 
 class Work:
-    """The tiles still to do. They become smaller when memory or patience ends."""
+    """The tiles still to do. They become smaller when memory or patience ends.
 
-    def __init__(self, forward: Forward, shape: Sequence[int], halo: Sequence[int]) -> None:
-        self.forward, self._shape, self._halo = forward, shape, halo
+    Parameters
+    ----------
+    forward
+        The network.
+    shape, halo
+        Of the scenes, and of the tiles.
+    placed
+        Whether only tiles with the core at the same place are asked about together, not all of one shape.
+    """
+
+    def __init__(self, forward: Forward, shape: Sequence[int], halo: Sequence[int], *, placed: bool = False) -> None:
+        self.forward, self._shape, self._halo, self._placed = forward, shape, halo, placed
         self._jobs: deque[Job] = deque()
         self._most = 1 << 30 if forward.device.type != "cpu" else 1  # a CPU gains nothing from batches
         self._limit_px = 1 << 62
@@ -39,7 +49,7 @@ class Work:
             first = self._jobs[0][1]
             room = min(self._most, max(1, self.forward.largest_px() // math.prod(first.outer_shape))) if self._most > 1 else 1
             batch = [self._jobs.popleft()]
-            while self._jobs and len(batch) < room and _alike(self._jobs[0][1], first):
+            while self._jobs and len(batch) < room and self._alike(self._jobs[0][1], first):
                 batch.append(self._jobs.popleft())
             yield batch
 
@@ -77,6 +87,6 @@ class Work:
             self._jobs.extendleft((scene, part) for part in reversed(parts))
             tile = self._jobs[0][1]
 
-
-def _alike(tile: Tile, other: Tile) -> bool:
-    return tile.outer_shape == other.outer_shape and tile.core_shape == other.core_shape
+    def _alike(self, tile: Tile, other: Tile) -> bool:
+        alike = tile.outer_shape == other.outer_shape and tile.core_shape == other.core_shape
+        return alike and (not self._placed or tile.inner == other.inner)

@@ -23,6 +23,8 @@ from napari_segtool.nets._bundle import load_network
 from napari_segtool.nets._forward import Forward, flushed_denormals
 from napari_segtool.nets._neighbours import neighbour_axis, neighbour_slices, neighbours_of, network_channels
 from napari_segtool.nets._normalise import Normalisation, fill_gaps
+from napari_segtool.nets._pixel_size import SAME, Zoom
+from napari_segtool.nets._resample import Grid
 from napari_segtool.nets._tiling import Box, fitting_core, plan_tiles
 
 _CHEAP = 1.35
@@ -169,11 +171,15 @@ class Scenes:
         numpy, memory map, dask or zarr.
     model
         Whose normalisation and channels apply.
+    zoom
+        Pixels of the stack, along Y and X, that make one of those the network is shown.
 
     Attributes
     ----------
+    grid : Grid
+        From the stack's pixels to those of scenes, and back.
     shape : tuple of int
-        Pixels of one scene along ``YX`` or ``ZYX``.
+        Pixels of one scene along ``YX`` or ``ZYX``, on that grid.
     axes : str
         Axes of the stack that scenes are counted along.
 
@@ -183,7 +189,7 @@ class Scenes:
         If the stack's channels or dimensions are not those the model was trained on.
     """
 
-    def __init__(self, stack: Stack, model: LoadedModel) -> None:
+    def __init__(self, stack: Stack, model: LoadedModel, zoom: Zoom = SAME) -> None:
         if 0 in stack.shape:
             raise DataError(f"{stack.name or 'The image'} has no pixels: its shape is {stack.shape}.")
         spatial = model.forward.spatial
@@ -204,7 +210,8 @@ class Scenes:
         self._walk = "Z" if spatial == 3 else ""
         self.axes = "".join(axis for axis in plane_axes(stack) if axis not in self._walk)
         size = dict(zip(stack.axes, stack.shape, strict=True))
-        self.shape = tuple(size[axis] for axis in self._walk + "YX")
+        self.grid = Grid((size["Y"], size["X"]), zoom, model.forward.multiple[-2:] if model.forward.border_px else (1, 1))
+        self.shape = (*(size[axis] for axis in self._walk), *self.grid.shape)
         self._planes: OrderedDict[PlaneIndex, tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]] = OrderedDict()
 
     def plane_index(self, scene: Sequence[int], z: int = 0) -> PlaneIndex:
@@ -233,7 +240,7 @@ class Scenes:
 
     def _part(self, index: PlaneIndex, box: Box, keep: int) -> NDArray[np.float32]:
         plane, mean, deviation = self._plane(index, keep)
-        part = plane[:, box[-2], box[-1]].astype(np.float32)
+        part = self.grid.read(plane, box[-2], box[-1])
         part -= mean[:, None, None]
         part /= deviation[:, None, None]
         return part

@@ -16,14 +16,13 @@ from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.stack import Stack
+from napari_segtool.nets._pixel_size import TOLERANCE, image_pixel_um, learned_pixel_um, pixel_text
 from napari_segtool.ui._facts import spacing_text
 from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._jobs import LatestJob
 from napari_segtool.ui._session import Session
 from napari_segtool.ui._train_desk import TrainingDesk
 from napari_segtool.ui._train_watch import Ending
-
-_MISMATCH = 1.25
 
 
 @dataclass(frozen=True)
@@ -224,26 +223,27 @@ def class_names(card: Mapping[str, Any]) -> dict[int, str]:
     return {int(entry["value"]): str(entry["name"]) for entry in card["classes"]}
 
 
-def misfit(card: Mapping[str, Any], stack: Stack) -> str:
-    """Say in what the image differs from those the model learned from, where that will hurt; empty if it does not."""
+def misfit(card: Mapping[str, Any], stack: Stack, *, resampled: bool = False) -> str:
+    """Say in what the image differs from those the model learned from, where that will hurt; empty if it does not.
+
+    Parameters
+    ----------
+    resampled
+        Whether planes are shown to the model at its own pixel size, so that the image's does not hurt.
+    """
     channels = stack.shape[stack.channel_axis] if stack.channel_axis >= 0 else 1
     if channels != int(card["channels"]):
         return f"The model wants {card['channels']} channel(s), but the image has {channels}: it cannot be used on it."
     if int(card["spatial"]) == 3 and len(stack.spatial) < 3:
         return "The model wants a volume, but the image is a single picture: it cannot be used on it."
-    learned, axes = tuple(card.get("spacing_um", ())), [axis for axis in str(card.get("axes", "")) if axis in "ZYX"]
-    if not learned or not stack.spacing_um or len(learned) != len(axes):
+    own, learned = image_pixel_um(stack), learned_pixel_um(card)
+    if resampled or not own or not learned:
         return ""
-    ours, theirs = stack.spacing_of("X"), float(learned[axes.index("X")])
-    ratio = ours / theirs
-    if 1 / _MISMATCH < ratio < _MISMATCH:
+    ratio = own[1] / learned[1]
+    if 1 / TOLERANCE <= ratio <= TOLERANCE:
         return ""
     size = f"{ratio:.2g} times larger" if ratio > 1 else f"{1 / ratio:.2g} times smaller"
     return (
-        f"A pixel of this image is {size} than those it learned from ({_length(ours)}, not {_length(theirs)}). "
+        f"A pixel of this image is {size} than those it learned from ({pixel_text(own)}, not {pixel_text(learned)}). "
         "Things look another size to it, and the result may be poor: resample the image first, or train on this one."
     )
-
-
-def _length(micrometres: float) -> str:
-    return spacing_text((micrometres,))

@@ -27,10 +27,16 @@ class Outputs:
     probabilities: bool = False
     uncertainty: bool = False
     device: str = "auto"
+    resample: bool = True
 
     def options(self) -> dict[str, Any]:
         """Return the keywords of `predict_steps`."""
-        return {"probabilities": self.probabilities, "uncertainty": self.uncertainty, "device": self.device}
+        return {"probabilities": self.probabilities, "uncertainty": self.uncertainty, "device": self.device, "resample": self.resampling}
+
+    @property
+    def resampling(self) -> str:
+        """The keyword ``resample`` of `predict_steps`."""
+        return "auto" if self.resample else "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def stack_steps(client: WorkerClient, bundle: ModelBundle, stack: Stack, plane: 
     """Predict all planes; the visible one is reported first, as `SliceReady`, where that costs little."""
     begun = time.monotonic()
     if plane and int(bundle.card["spatial"]) == 2:
-        first = yield from client.predict_steps(bundle, stack, planes=[plane], device=outputs.device)
+        first = yield from client.predict_steps(bundle, stack, planes=[plane], device=outputs.device, resample=outputs.resampling)
         # Done and total are equal, so that it is never left out as one report too many.
         yield SliceReady(1, 1, "visible slice", plane=plane, labels=plane_of(first.labels.data, first.labels.axes), title=first.name)
     prediction = yield from client.predict_steps(bundle, stack, **outputs.options())

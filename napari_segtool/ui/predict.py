@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabe
 
 from napari_segtool.core.errors import SegtoolError
 from napari_segtool.core.progress import Progress
+from napari_segtool.nets._pixel_size import image_pixel_um, learned_pixel_um, resampling_text, told_of
 from napari_segtool.ui._align import align_labels
 from napari_segtool.ui._facts import duration_text
 from napari_segtool.ui._fields import guard_wheel
@@ -56,6 +57,11 @@ class PredictPanel(Panel):
         self.probabilities.setToolTip("A map for each class: how sure the network is of it, from 0 to 1.")
         self.uncertainty = QCheckBox("uncertainty")
         self.uncertainty.setToolTip("Where the network hesitates between classes: 0 is sure, 1 is a guess.")
+        self.resample = QCheckBox("to the model's pixel size")
+        self.resample.setToolTip(
+            "Where pixels are of another size than those the model learned from, show it the planes at its own size; the result lies on the image's pixels."
+        )
+        self.resample.clicked.connect(self._resample_switched)
         outputs = QHBoxLayout()
         outputs.setSpacing(4)
         for box in (self.probabilities, self.uncertainty):
@@ -77,7 +83,7 @@ class PredictPanel(Panel):
         self.fit.setMinimumHeight(3 * self.fit.fontMetrics().lineSpacing() + 2)
         self.fit.setAlignment(Qt.AlignmentFlag.AlignTop)
         rows = form_layout()
-        for text, field in (("Model", self.models), ("Predict", self.scope), ("Also", outputs), ("Device", device)):
+        for text, field in (("Model", self.models), ("Predict", self.scope), ("Also", outputs), ("Resample", self.resample), ("Device", device)):
             label = QLabel(text)
             if isinstance(field, QWidget):
                 label.setBuddy(field)
@@ -116,6 +122,7 @@ class PredictPanel(Panel):
         self.scope.setCurrentIndex(max(0, self.scope.findData(str(kept.get("scope", "stack")))))
         self.probabilities.setChecked(bool(kept.get("probabilities", False)))
         self.uncertainty.setChecked(bool(kept.get("uncertainty", False)))
+        self.resample.setChecked(bool(kept.get("resample", True)))
         if "device" in kept:
             self.device.set_device(str(kept["device"]))
             self.process.device = str(kept["device"])
@@ -123,11 +130,18 @@ class PredictPanel(Panel):
 
     def _keep(self) -> None:
         self.remember(
-            scope=self.scope.currentData(), probabilities=self.probabilities.isChecked(), uncertainty=self.uncertainty.isChecked(), device=self.device.device()
+            scope=self.scope.currentData(),
+            probabilities=self.probabilities.isChecked(),
+            uncertainty=self.uncertainty.isChecked(),
+            resample=self.resample.isChecked(),
+            device=self.device.device(),
         )
 
     def _scope_chosen(self, _: int) -> None:
         self._files_part.setVisible(self.scope.currentData() == "files")
+        self._check_fit()
+
+    def _resample_switched(self, _: bool) -> None:
         self._check_fit()
 
     def _device_chosen(self) -> None:
@@ -186,13 +200,15 @@ class PredictPanel(Panel):
     def _check_fit(self) -> None:
         if self.message.kind == "warning" and self.state == "ready":
             self.message.clear()
-        bundle, text = self.models.desk.bundle, ""
+        bundle, text, told = self.models.desk.bundle, "", ""
         if bundle is not None and self.image is not None and self.scope.currentData() != "files":
             try:
-                text = misfit(bundle.card, self.session.stack(self.image))
+                stack = self.session.stack(self.image)
+                told = resampling_text(image_pixel_um(stack), learned_pixel_um(bundle.card)) if self.resample.isChecked() else ""
+                text = misfit(bundle.card, stack, resampled=bool(told))
             except SegtoolError as error:
-                text = error.message
-        self.fit.setText(f'<span style="color:#E69F00">▲</span> {text}' if text else "")
+                told, text = "", error.message
+        self.fit.setText(f'<span style="color:#E69F00">▲</span> {text}' if text else told)
 
     def _show_memory(self) -> None:
         self.free.setEnabled(self.process.running and self.state != "working")
@@ -211,7 +227,7 @@ class PredictPanel(Panel):
             return self.missing("The model is still being opened. Try again in a moment.")
         self._keep()
         scope = self.scope.currentData()
-        outputs = Outputs(self.probabilities.isChecked(), self.uncertainty.isChecked(), self.process.device)
+        outputs = Outputs(self.probabilities.isChecked(), self.uncertainty.isChecked(), self.process.device, self.resample.isChecked())
         if scope == "files":
             if not self._files:
                 return self.missing("Choose the files first.", {"Choose files…": partial(self._ask_files, False)})
@@ -238,7 +254,10 @@ class PredictPanel(Panel):
         names = show_prediction(self.viewer, result, self._image)
         count = len(names) - 1
         maps = f" {count} map{'s are' if count > 1 else ' is'} in the layer list, hidden: click {'an' if count > 1 else 'its'} eye." if count else ""
-        return self.done(f"Labels in layer “{names[0]}”, in {duration_text(result.seconds)}.{maps}", self.links_to("explain", "export"))
+        told = told_of(result.prediction.history[-1].params)
+        return self.done(
+            " ".join(filter(None, [f"Labels in layer “{names[0]}”, in {duration_text(result.seconds)}.{maps}", told])), self.links_to("explain", "export")
+        )
 
     def _files_done(self, result: FilesDone) -> None:
         folder = result.written[0].parent if result.written else None

@@ -43,6 +43,13 @@ def test_another_pixel_size_is_said_before_it_runs(pixel_um, says):
     assert bool(text) == bool(says)
 
 
+def test_where_planes_are_resampled_their_size_is_no_complaint_but_channels_are():
+    assert misfit(CARD, Stack(np.zeros((2, 4, 4)), "ZYX", (0.05, 0.008, 0.008)), resampled=True) == ""
+    assert "cannot be used" in misfit(CARD, Stack(np.zeros((4, 4, 3)), "YXS", (0.008, 0.008)), resampled=True)
+    assert Outputs().options()["resample"] == "auto"
+    assert Outputs(resample=False).options()["resample"] == "off"
+
+
 def test_channels_and_dimensions_that_do_not_fit_are_said_and_an_unknown_spacing_is_no_complaint():
     assert "wants 1 channel(s), but the image has 3" in misfit(CARD, Stack(np.zeros((4, 4, 3)), "YXS"))
     assert "wants a volume" in misfit({**CARD, "spatial": 3}, Stack(np.zeros((4, 4)), "YX"))
@@ -182,6 +189,24 @@ def test_a_slice_then_the_stack_then_a_killed_process_then_free_memory(panel, mo
     assert not panel.process.running
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_planes_of_another_pixel_size_are_resampled_unless_that_is_switched_off(panel, model, qtbot):
+    panel.models.desk.choose(model.path)
+    qtbot.waitUntil(lambda: panel.models.desk.bundle is not None, timeout=5000)
+    panel.viewer.layers["steps"].scale = (0.05, 0.008, 0.008)
+    panel.image_changed(panel.image)
+    told = "Image has 8 nm pixels, the model learned at 4 nm: planes are resampled by 2."
+    assert panel.fit.text() == told
+    panel.resample.click()
+    assert "2 times larger" in panel.fit.text()
+    panel.resample.click()
+    panel.scope.setCurrentIndex(panel.scope.findData("slice"))
+    panel.button.click()
+    settle(panel, qtbot)
+    assert panel.state == "done", panel.message.plain
+    assert told in panel.message.plain
+    assert panel.viewer.layers["steps · U-Net · slice"].data.shape == (1, 40, 48)
 
 
 def test_every_control_says_what_it_does(panel):

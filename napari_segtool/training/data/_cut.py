@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.nets._pixel_size import SAME, Zoom
+from napari_segtool.nets._soften import radius_px, softened
 from napari_segtool.training.augment._patch import UNLABELLED, Patch
 from napari_segtool.training.data._warp import Map
 
@@ -20,7 +22,16 @@ _LONGEST = 30_000
 
 
 def cut(
-    image: Any, marks: Any, centre: tuple[float, float, float], depth: int, field: Map, *, weights: Any = None, scale: Scale | None = None, offset: int = 0
+    image: Any,
+    marks: Any,
+    centre: tuple[float, float, float],
+    depth: int,
+    field: Map,
+    *,
+    weights: Any = None,
+    scale: Scale | None = None,
+    offset: int = 0,
+    zoom: Zoom = SAME,
 ) -> Patch:
     """Cut a patch by a map: the image by cubic interpolation within planes, weights by linear, labels by their nearest pixel.
 
@@ -44,6 +55,8 @@ def cut(
         Normalisation of the image's planes; None leaves grey values as they are.
     offset
         Number of the first plane of ``marks`` in ``image``, where that has more planes.
+    zoom
+        Pixels of the image that make one of the patch, which the map holds too: where they are the smaller, planes are blurred first (`nets._soften`).
 
     Returns
     -------
@@ -51,22 +64,24 @@ def cut(
         The image mirrored beyond its edge; labels 255 and weights 0 there.
     """
     if len(field) == 3:
-        return _through(image, marks, weights, centre, field, scale)
+        return _through(image, marks, weights, centre, field, scale, zoom)
     first = round(centre[0] - (depth - 1) / 2)
-    return _by_planes(image, marks, weights, (first, centre[1], centre[2]), depth, field, scale, offset)
+    return _by_planes(image, marks, weights, (first, centre[1], centre[2]), depth, field, scale, offset, zoom)
 
 
-def _by_planes(image: Any, marks: Any, weights: Any, centre: tuple[int, float, float], depth: int, field: Map, scale: Scale | None, offset: int) -> Patch:
+def _by_planes(
+    image: Any, marks: Any, weights: Any, centre: tuple[int, float, float], depth: int, field: Map, scale: Scale | None, offset: int, zoom: Zoom
+) -> Patch:
     import cv2
 
     first, row, column = centre
     rows, columns = field[0] + np.float32(row), field[1] + np.float32(column)
-    (top, bottom), (left, right) = _reach(rows, marks.shape[1]), _reach(columns, marks.shape[2])
+    (top, bottom), (left, right) = _reach(rows, marks.shape[1], zoom[0]), _reach(columns, marks.shape[2], zoom[1])
     rows -= np.float32(top)
     columns -= np.float32(left)
     planes = [_mirrored(offset + first + place, image.shape[0]) for place in range(depth)]
     low = min(planes)
-    box = _read(image, slice(low, max(planes) + 1), slice(top, bottom), slice(left, right), scale)
+    box = _read(image, slice(low, max(planes) + 1), slice(top, bottom), slice(left, right), scale, zoom)
     labelled = [place for place in range(depth) if 0 <= first + place < marks.shape[0]]
     held = slice(first + labelled[0], first + labelled[-1] + 1) if labelled else slice(0, 0)
     mark_box = np.asarray(marks[held, top:bottom, left:right])
@@ -92,7 +107,7 @@ def _by_planes(image: Any, marks: Any, weights: Any, centre: tuple[int, float, f
     return patch
 
 
-def _through(image: Any, marks: Any, weights: Any, centre: tuple[float, float, float], field: Map, scale: Scale | None) -> Patch:
+def _through(image: Any, marks: Any, weights: Any, centre: tuple[float, float, float], field: Map, scale: Scale | None, zoom: Zoom) -> Patch:
     """Resample by a map that leaves the planes: those of the box are laid side by side, so that each voxel needs two looks into one picture."""
     import cv2
 
@@ -108,12 +123,12 @@ def _through(image: Any, marks: Any, weights: Any, centre: tuple[float, float, f
     above = np.minimum(below + 1, high - 1) - low
     nearest = np.clip(np.rint(z), low, high - 1).astype(np.int32) - low
     below -= low
-    (top, bottom), (left, right) = _reach(rows, marks.shape[1]), _reach(columns, marks.shape[2])
+    (top, bottom), (left, right) = _reach(rows, marks.shape[1], zoom[0]), _reach(columns, marks.shape[2], zoom[1])
     planes, frame = slice(low, high), (slice(top, bottom), slice(left, right))
     tiles = _Tiles(high - low, bottom - top, right - left)
     rows -= np.float32(top)
     columns -= np.float32(left)
-    box = _read(image, planes, *frame, scale)
+    box = _read(image, planes, *frame, scale, zoom)
     ahead = [[tiles.maps(plane[k], rows[k], columns[k]) for k in range(len(z))] for plane in (below, above)]
     patch = Patch(np.empty((image.shape[1], *z.shape), np.float32), np.empty(z.shape, np.uint8))
     for channel in range(image.shape[1]):
@@ -169,20 +184,21 @@ class _Tiles:
         return first, second
 
 
-def _read(image: Any, planes: slice, rows: slice, columns: slice, scale: Scale | None) -> NDArray[np.float32]:
-    """A box ``(n, C, y, x)`` of the image as float32, normalised by its whole planes."""
+def _read(image: Any, planes: slice, rows: slice, columns: slice, scale: Scale | None, zoom: Zoom) -> NDArray[np.float32]:
+    """A box ``(n, C, y, x)`` of the image as float32, normalised by its whole planes, blurred where the patch has larger pixels."""
     box = np.ascontiguousarray(np.asarray(image[planes, :, rows, columns]), dtype=np.float32)
     if scale is not None:
         mean, deviation = scale(range(planes.start, planes.stop))
         box = box - mean[:, :, None, None]
         box *= (1 / deviation)[:, :, None, None]
-    return box
+    return softened(box.reshape(-1, *box.shape[2:]), zoom).reshape(box.shape)
 
 
-def _reach(places: NDArray[np.float32], length: int) -> tuple[int, int]:
-    """The part of an axis that places on it need, with what cubic interpolation reaches."""
-    first = min(max(0, int(places.min()) - _MARGIN), length - 1)
-    return first, max(min(length, int(places.max()) + _MARGIN + 1), first + 1)
+def _reach(places: NDArray[np.float32], length: int, factor: float) -> tuple[int, int]:
+    """The part of an axis that places on it need, with what cubic interpolation and the blur before it reach."""
+    margin = _MARGIN + radius_px(factor)
+    first = min(max(0, int(places.min()) - margin), length - 1)
+    return first, max(min(length, int(places.max()) + margin + 1), first + 1)
 
 
 def _reflected(places: NDArray[np.float32], length: int) -> NDArray[np.float32]:

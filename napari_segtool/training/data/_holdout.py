@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.nets._pixel_size import SAME, Zoom
 from napari_segtool.training.data._held_blocks import divided, split_dense
+from napari_segtool.training.data._spacing import common_spacing, zoom_of
 from napari_segtool.training.runs._pairs import IGNORED
 from napari_segtool.training.runs._run import Run
 
@@ -35,6 +37,8 @@ class Picture:
         Planes along the slice axis, whatever the depth of a field; 1 for a single picture.
     spacing_um
         Along Z, Y and X; empty where it is not known.
+    zoom
+        Pixels of the image, along y and x, that make one of those the network learns from.
     order, counts
         Letters of the axes that planes are counted along, the slice axis last, and the number of planes along each; empty for a plain pile.
     """
@@ -47,6 +51,7 @@ class Picture:
     spacing_um: tuple[float, ...] = ()
     order: str = ""
     counts: tuple[int, ...] = ()
+    zoom: Zoom = SAME
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +74,8 @@ class Field:
         ``(S, C, Y, X)``: all sections of the volume the field lies in, and the number of its first plane among them; None where it lies in none.
     spacing_um
         Along Z, Y and X; empty where it is not known.
+    zoom
+        As in `Picture`.
     """
 
     picture: int
@@ -80,10 +87,11 @@ class Field:
     around: NDArray[np.generic] | None = None
     section: int = 0
     spacing_um: tuple[float, ...] = ()
+    zoom: Zoom = SAME
 
 
 def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
-    """Memory-map the data of a run."""
+    """Memory-map the data of a run, and find out which images are to be resampled: those whose pixels are of another size than most have."""
     pictures = []
     for record in run.stored:
         image = np.load(run.folder / "data" / record.image, mmap_mode="r")
@@ -93,7 +101,8 @@ def open_pictures(run: Run, spatial: int) -> tuple[Picture, ...]:
         depth = record.counts[-1] if spatial == 3 and record.counts else 1
         sections = record.counts[-1] if record.counts else 1
         pictures.append(Picture(image, marks, depth, weights, sections, spacing_zyx(record.axes, record.spacing_um), record.order, record.counts))
-    return tuple(pictures)
+    wanted = common_spacing([picture.spacing_um for picture in pictures])
+    return tuple(replace(picture, zoom=zoom_of(picture.spacing_um, wanted)) for picture in pictures)
 
 
 def split_fields(pictures: Sequence[Picture], classes: int, *, sparse: bool, seed: int) -> tuple[Field, ...]:
@@ -133,7 +142,7 @@ def _labelled(pictures: Sequence[Picture]) -> Iterator[Field]:
                 weights = None if picture.weights is None else picture.weights[part]
                 section = first % picture.sections
                 around = picture.image[first - section : first - section + picture.sections] if picture.sections > 1 else None
-                yield Field(number, first, picture.image[part], marks, None, weights, around, section, picture.spacing_um)
+                yield Field(number, first, picture.image[part], marks, None, weights, around, section, picture.spacing_um, picture.zoom)
 
 
 def spacing_zyx(axes: str, spacing_um: Sequence[float]) -> tuple[float, ...]:

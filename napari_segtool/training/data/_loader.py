@@ -19,7 +19,7 @@ from napari_segtool.training.data._augment import STILL, Augmentation
 from napari_segtool.training.data._cut import Scale, cut
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.data._patches import Draw, PatchSampler
-from napari_segtool.training.data._spacing import Spacing, z_ratio_of, zoom_of
+from napari_segtool.training.data._spacing import z_ratio_of
 from napari_segtool.training.data._warp import draw_map
 from napari_segtool.training.runs._pairs import IGNORED
 
@@ -72,8 +72,6 @@ class BatchMaker:
         2.5-D: planes on each side that become channels; only with ``flat``.
     rim_px
         Pixels of the image on each side of a patch that come with it and have no labels.
-    spacing_um
-        Spacing that patches are resampled to, see `_spacing.common_spacing`; empty takes every image as it is.
     """
 
     def __init__(
@@ -89,11 +87,10 @@ class BatchMaker:
         flat: bool,
         neighbours: int = 0,
         rim_px: int = 0,
-        spacing_um: Spacing = (),
     ) -> None:
         self._fields, self._sampler, self._augmentation = tuple(fields), sampler, augmentation
         self._patch, self._count, self._seed, self._flat = patch, count, seed, flat
-        self._neighbours, self._spacing_um = neighbours if flat else 0, spacing_um
+        self._neighbours = neighbours if flat else 0
         self._rim_px, self._seen = rim_px, (patch[0], patch[1] + 2 * rim_px, patch[2] + 2 * rim_px)
         self._scales: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self._normalisation = normalisation
@@ -121,12 +118,12 @@ class BatchMaker:
 
     def _patch_of(self, draw: Draw, rng: np.random.Generator, augmentation: Augmentation, *, jitter: bool) -> Patch:
         field = self._fields[draw.field]
-        zoom = zoom_of(field.spacing_um, self._spacing_um, flat=self._flat)
+        zoom = (1.0, *field.zoom)
         size = [max(1, round(n * factor)) for n, factor in zip(self._patch, zoom, strict=True)]
         shift = rng.uniform(-_JITTER, _JITTER, 3) * size if jitter else np.zeros(3)
         z, y, x = (_inside(draw.pixel[axis] + shift[axis], size[axis], field.learn.shape[axis]) for axis in range(3))
         first = max(draw.pixel[0] - size[0] + 1, min(draw.pixel[0], round(z - (size[0] - 1) / 2)))
-        z_ratio = 0.0 if self._flat else z_ratio_of(field.spacing_um, self._spacing_um)
+        z_ratio = 0.0 if self._flat else z_ratio_of(field.spacing_um, field.zoom)
         places = draw_map(rng, self._seen, augmentation, z_ratio=z_ratio, zoom=zoom)
         if self._neighbours and field.around is not None:
             image, offset = field.around, field.section
@@ -134,7 +131,8 @@ class BatchMaker:
             image, offset = field.image, 0
         depth = self._patch[0] + 2 * self._neighbours
         centre = (first + (size[0] - 1) / 2, y, x)
-        patch = cut(image, field.learn, centre, depth, places, weights=field.weights, scale=self._scale(field, image, offset), offset=offset)
+        scale = self._scale(field, image, offset)
+        patch = cut(image, field.learn, centre, depth, places, weights=field.weights, scale=scale, offset=offset, zoom=field.zoom)
         if augmentation.flip_z and depth > 1 and rng.random() < 0.5:
             patch.image, patch.classes = np.ascontiguousarray(patch.image[:, ::-1]), np.ascontiguousarray(patch.classes[::-1])
             patch.weights = None if patch.weights is None else np.ascontiguousarray(patch.weights[::-1])

@@ -98,7 +98,7 @@ class Previews:
         part = slice(first, first + picture.depth)
         section = first % picture.sections
         around = picture.image[first - section : first - section + picture.sections] if picture.sections > 1 else None
-        return Field(number, first, picture.image[part], picture.marks[part], around=around, section=section), flat - first
+        return Field(number, first, picture.image[part], picture.marks[part], around=around, section=section, zoom=picture.zoom), flat - first
 
 
 def _npy(array: NDArray[Any]) -> bytes:

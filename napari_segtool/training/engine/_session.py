@@ -15,11 +15,13 @@ from napari_segtool.core.result import ModelBundle
 from napari_segtool.nets._bundle import load_network, open_bundle, save_bundle
 from napari_segtool.nets._forward import out_of_memory
 from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.nets._pixel_size import SAME, pixel_text
 from napari_segtool.nets._reach import receptive_halo
 from napari_segtool.nets._tiling import Tile
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.data._border import weigh_fields
 from napari_segtool.training.data._holdout import Field, Picture, open_pictures, split_fields
+from napari_segtool.training.data._spacing import common_spacing
 from napari_segtool.training.engine._preview import Previews
 from napari_segtool.training.engine._schedule import Budget
 from napari_segtool.training.engine._trainer import Trainer, fixed_normalisation, network_params
@@ -58,6 +60,7 @@ class Sitting:
         self._seconds_before = 0.0
         self.budget = Budget(run.minutes * 60, run.steps)
         self.pictures: tuple[Picture, ...] = open_pictures(run, plan.spatial)
+        self.spacing_um = common_spacing([picture.spacing_um for picture in self.pictures])
         classes = len(run.classes)
         self.fields: tuple[Field, ...] = split_fields(self.pictures, classes, sparse=self.sparse, seed=run.seed)
         self.normalisation = fixed_normalisation(self.fields) if plan.normalisation == "fixed" else Normalisation()
@@ -109,6 +112,8 @@ class Sitting:
     def prepare(self) -> Iterator[float]:
         """Make the weight maps of touching objects where the plan wants them; yields the finished part, 0 to 1."""
         plan = self.plan
+        if not self.resumed and any(picture.zoom != SAME for picture in self.pictures):
+            self.log.write("message", text=self._resampling_text())
         if not plan.border_weight:
             return
         self.fields = yield from weigh_fields(
@@ -122,6 +127,12 @@ class Sitting:
         self.trainer.fields = self.fields
         if self.sparse:
             self.log.write("message", text="Paint does not say where objects end: pixels between objects are not weighed more.")
+
+    def _resampling_text(self) -> str:
+        pairs = zip(self.run.stored, self.pictures, strict=True)
+        names = [f"{record.name} ({pixel_text(picture.spacing_um[-2:])})" for record, picture in pairs if picture.zoom != SAME]
+        listed = f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        return f"Images differ in pixel size: planes of {listed} are resampled to {pixel_text(self.spacing_um[-2:])}."
 
     def windows(self, held: bool = True) -> tuple[tuple[Field, Tile], ...]:
         """Windows of held-out pixels, or of some that are learned from."""
@@ -256,6 +267,7 @@ class Sitting:
             "normalisation": self.normalisation.record(),
             "spacing_um": list(stored[0].spacing_um),
             "axes": stored[0].axes,
+            "pixel_um": list(self.spacing_um[-2:]),
             "halo": list(self.halo),
             "mirror": self.plan.mirror,
             "scores": plain(scores),
@@ -280,7 +292,7 @@ class Sitting:
 
         def predict(field: Field, place: int) -> Iterator[NDArray[np.uint8]]:
             settings = (trainer.ask, self.normalisation, plan.spatial, self.core_px, trainer.multiple)
-            return predict_plane(field, place, *settings, neighbours=plan.neighbours)
+            return predict_plane(field, place, *settings, neighbours=plan.neighbours, head=self.head)
 
         try:
             yield from self.previews.make(trainer.step, predict)

@@ -13,7 +13,7 @@ from napari_segtool.nets._tiling import Tile
 from napari_segtool.nets._turns import Mirror, turns_of
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.runs._pairs import IGNORED
-from napari_segtool.training.validate._scoring import Ask, log_chances, plan_windows, read_box
+from napari_segtool.training.validate._scoring import Ask, log_chances, on_image, plan_windows, read_box
 from napari_segtool.training.validate._threshold import Case, Decision, decide
 
 MOST_CASES = 12
@@ -129,7 +129,7 @@ def calibrate(
         assert total is not None
         assert field.check is not None
         inner = tile.inner[1:] if spatial == 2 else tile.inner
-        chances = (total[0] / len(turns_of(mirror)))[(slice(None), *inner)].cpu().numpy()  # (K, [Z,] Y, X)
+        chances = on_image(total / len(turns_of(mirror)), field, tile.outer)[0][(slice(None), *inner)].cpu().numpy()  # (K, [Z,] Y, X)
         check = np.asarray(field.check[tile.core])
         learn = np.asarray(field.learn[tile.core]) if field.learn.size else np.full_like(check, IGNORED)
         cases += _planes(chances[:, None] if spatial == 2 else chances, check, learn)

@@ -14,12 +14,16 @@ from torch import Tensor
 
 from napari_segtool.nets._neighbours import neighbour_slices
 from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.nets._pixel_size import SAME
+from napari_segtool.nets._resample import Grid
 from napari_segtool.nets._tiling import Tile, plan_tiles
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.runs._pairs import IGNORED
 
 MOST_WINDOWS = 48
 _CONTEXT_PX = 32
+_LEAST = 1e-12
+"""Probabilities are not taken to be less."""
 
 Ask = Callable[[Tensor], Tensor]
 """Turns normalised input ``(1, C, [Z,] Y, X)`` into logits, float32."""
@@ -89,13 +93,32 @@ def plan_windows(
 
 
 def read_box(field: Field, box: tuple[slice, ...], normalisation: Normalisation, flat: bool, neighbours: int = 0) -> Tensor:
-    """Return a box of a field as network input ``(1, C, [Z,] Y, X)``, normalised by its whole planes; in 2.5-D with its neighbouring planes as channels."""
+    """Return a box of a field as network input ``(1, C, [Z,] Y, X)``, normalised by its whole planes; in 2.5-D with its neighbouring planes as channels.
+
+    Where the field is resampled, so is the box; `on_image` brings answers back.
+    """
+    grid = _grid_of(field, box)
+    whole = tuple(slice(0, n) for n in grid.shape)
     planes: Sequence[NDArray[np.generic]] = list(field.image[box[0]])
     if flat and neighbours:
         around, place = (field.image, box[0].start) if field.around is None else (field.around, field.section + box[0].start)
         planes = [around[index] for index in neighbour_slices(place, neighbours, len(around))]
-    block = torch.from_numpy(np.stack([normalisation.apply(np.asarray(plane))[:, box[1], box[2]] for plane in planes], axis=1))  # (C, Z, Y, X)
+    parts = [grid.read(normalisation.apply(np.asarray(plane))[:, box[1], box[2]], *whole) for plane in planes]
+    block = torch.from_numpy(np.stack(parts, axis=1))  # (C, Z, Y, X)
     return block.flatten(0, 1)[None] if flat else block[None]
+
+
+def on_image(chances: Tensor, field: Field, box: tuple[slice, ...]) -> Tensor:
+    """Return probabilities ``(N, K, [Z,] Y, X)`` of a box on the pixels of its image."""
+    grid = _grid_of(field, box)
+    if grid.same:
+        return chances
+    whole = tuple(slice(0, n) for n in chances.shape[2:])
+    return torch.stack([grid.back(whole, whole, each)[1] for each in chances])
+
+
+def _grid_of(field: Field, box: tuple[slice, ...]) -> Grid:
+    return Grid((box[1].stop - box[1].start, box[2].stop - box[2].start), field.zoom)
 
 
 def log_chances(logits: Tensor, head: str = "softmax") -> Tensor:
@@ -137,7 +160,10 @@ def validate(
     for field, tile in windows:
         logits = ask(read_box(field, tile.outer, normalisation, spatial == 2, neighbours)).float().cpu()
         inner = tile.inner[1:] if spatial == 2 else tile.inner
-        scores = log_chances(logits[(slice(None), slice(None), *inner)], head)
+        if field.zoom == SAME:
+            scores = log_chances(logits[(slice(None), slice(None), *inner)], head)
+        else:
+            scores = on_image(log_chances(logits, head).exp(), field, tile.outer)[(slice(None), slice(None), *inner)].clamp_min(_LEAST).log()
         marks = field.check if held else field.learn
         assert marks is not None
         target = torch.from_numpy(np.array(marks[tile.core])).reshape(scores.shape[0], *scores.shape[2:]).long()
@@ -163,13 +189,17 @@ def predict_plane(
     multiple: Sequence[int],
     *,
     neighbours: int = 0,
+    head: str = "softmax",
 ) -> Iterator[NDArray[np.uint8]]:
     """Predict plane ``place`` of a field tile by tile; yields the class indices ``(Y, X)``, complete at the last."""
     depth, height, width = field.learn.shape if field.learn.size else field.image.shape[0:1] + field.image.shape[2:]
     canvas = np.zeros((height, width), np.uint8)
     slab = slice(max(0, place - core_px[0] // 2), min(depth, place + core_px[0] // 2 + 1)) if spatial == 3 else slice(place, place + 1)
     for tile in plan_tiles((height, width), core_px[1:], (_CONTEXT_PX, _CONTEXT_PX), tuple(multiple)[-2:]):
-        logits = ask(read_box(field, (slab, *tile.outer), normalisation, spatial == 2, neighbours))
+        box = (slab, *tile.outer)
+        logits = ask(read_box(field, box, normalisation, spatial == 2, neighbours))
+        if field.zoom != SAME:
+            logits = on_image(log_chances(logits, head).exp(), field, box)
         plane = logits[0] if spatial == 2 else logits[0, :, place - slab.start]
         canvas[tile.core] = plane[(slice(None), *tile.inner)].argmax(0).cpu().numpy().astype(np.uint8)
         yield canvas

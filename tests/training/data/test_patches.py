@@ -20,7 +20,6 @@ from napari_segtool.training.data._augment import Augmentation
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.data._loader import BatchMaker, Prefetcher
 from napari_segtool.training.data._patches import PatchSampler
-from napari_segtool.training.data._spacing import common_spacing
 
 
 def field(marks: np.ndarray, number: int = 0) -> Field:
@@ -199,17 +198,13 @@ def test_a_picture_without_neighbours_is_shown_as_its_own_neighbour() -> None:
     assert np.abs(batch.images[:, 0] - batch.images[:, 2]).max() < 2  # but for noise that is drawn for each
 
 
-def test_images_of_another_spacing_are_resampled_to_the_one_most_have() -> None:
+def test_images_of_another_pixel_size_are_resampled_with_their_labels() -> None:
     y, x = np.mgrid[:128, :128]
     coarse = (((y // 8) + (x // 8)) % 2).astype(np.uint8)
     fine = coarse.repeat(2, 0).repeat(2, 1)
-    fields = [
-        Field(number, 0, (200 * marks + 20)[None, None].astype(np.uint8), marks[None], spacing_um=spacing)
-        for number, (marks, spacing) in enumerate([(fine, (1, 0.5, 0.5)), (coarse, (1, 1, 1)), (coarse, (1, 1, 1))])
-    ]
-    assert common_spacing(fields) == (1, 1, 1)
+    one = Field(0, 0, (200 * fine + 20)[None, None].astype(np.uint8), fine[None], zoom=(2.0, 2.0))
     still = Augmentation(False, False, False, 0.0, 0.0, 0.0, 0.0)
-    batch = maker((fields[0],), augmentation=still, spacing_um=common_spacing(fields), count=8).make(0)
+    batch = maker((one,), augmentation=still, count=8).make(0)
     for image, classes in zip(batch.images, batch.classes, strict=True):
         row = image[0, int(image[0].std(axis=1).argmax())]
         edges = np.flatnonzero(np.diff((row > 0).astype(int)))
@@ -218,7 +213,6 @@ def test_images_of_another_spacing_are_resampled_to_the_one_most_have() -> None:
         clear = np.abs(image[0]) > 0.5
         assert clear.mean() > 0.7
         assert ((image[0] > 0) == classes)[clear].all()
-    assert common_spacing([*fields, replace(fields[0], picture=3, spacing_um=())]) == ()
 
 
 def test_an_isotropic_volume_is_bent_along_z_too_and_a_coarse_one_is_not() -> None:
