@@ -28,15 +28,15 @@ class Outputs:
     uncertainty: bool = False
     device: str = "auto"
     resample: bool = True
+    close_gaps: bool = True
 
     def options(self) -> dict[str, Any]:
         """Return the keywords of `predict_steps`."""
-        return {"probabilities": self.probabilities, "uncertainty": self.uncertainty, "device": self.device, "resample": self.resampling}
+        return {"probabilities": self.probabilities, "uncertainty": self.uncertainty, **self.how()}
 
-    @property
-    def resampling(self) -> str:
-        """The keyword ``resample`` of `predict_steps`."""
-        return "auto" if self.resample else "off"
+    def how(self) -> dict[str, Any]:
+        """Return those that change the labels, and the device."""
+        return {"device": self.device, "resample": "auto" if self.resample else "off", "close_gaps": self.close_gaps}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def stack_steps(client: WorkerClient, bundle: ModelBundle, stack: Stack, plane: 
     """Predict all planes; the visible one is reported first, as `SliceReady`, where that costs little."""
     begun = time.monotonic()
     if plane and int(bundle.card["spatial"]) == 2:
-        first = yield from client.predict_steps(bundle, stack, planes=[plane], device=outputs.device, resample=outputs.resampling)
+        first = yield from client.predict_steps(bundle, stack, planes=[plane], **outputs.how())
         # Done and total are equal, so that it is never left out as one report too many.
         yield SliceReady(1, 1, "visible slice", plane=plane, labels=plane_of(first.labels.data, first.labels.axes), title=first.name)
     prediction = yield from client.predict_steps(bundle, stack, **outputs.options())

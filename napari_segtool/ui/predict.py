@@ -62,6 +62,10 @@ class PredictPanel(Panel):
             "Where pixels are of another size than those the model learned from, show it the planes at its own size; the result lies on the image's pixels."
         )
         self.resample.clicked.connect(self._resample_switched)
+        self.close_gaps = QCheckBox("in boundaries between objects")
+        self.close_gaps.setToolTip(
+            "Draw a faint boundary on, with a line as strong as the boundary is on average. Only for models whose training found that objects agree better."
+        )
         outputs = QHBoxLayout()
         outputs.setSpacing(4)
         for box in (self.probabilities, self.uncertainty):
@@ -83,7 +87,14 @@ class PredictPanel(Panel):
         self.fit.setMinimumHeight(3 * self.fit.fontMetrics().lineSpacing() + 2)
         self.fit.setAlignment(Qt.AlignmentFlag.AlignTop)
         rows = form_layout()
-        for text, field in (("Model", self.models), ("Predict", self.scope), ("Also", outputs), ("Resample", self.resample), ("Device", device)):
+        for text, field in (
+            ("Model", self.models),
+            ("Predict", self.scope),
+            ("Also", outputs),
+            ("Resample", self.resample),
+            ("Close gaps", self.close_gaps),
+            ("Device", device),
+        ):
             label = QLabel(text)
             if isinstance(field, QWidget):
                 label.setBuddy(field)
@@ -123,6 +134,7 @@ class PredictPanel(Panel):
         self.probabilities.setChecked(bool(kept.get("probabilities", False)))
         self.uncertainty.setChecked(bool(kept.get("uncertainty", False)))
         self.resample.setChecked(bool(kept.get("resample", True)))
+        self.close_gaps.setChecked(bool(kept.get("close_gaps", True)))
         if "device" in kept:
             self.device.set_device(str(kept["device"]))
             self.process.device = str(kept["device"])
@@ -134,6 +146,7 @@ class PredictPanel(Panel):
             probabilities=self.probabilities.isChecked(),
             uncertainty=self.uncertainty.isChecked(),
             resample=self.resample.isChecked(),
+            close_gaps=self.close_gaps.isChecked(),
             device=self.device.device(),
         )
 
@@ -201,6 +214,7 @@ class PredictPanel(Panel):
         if self.message.kind == "warning" and self.state == "ready":
             self.message.clear()
         bundle, text, told = self.models.desk.bundle, "", ""
+        self.close_gaps.setEnabled(bundle is None or "separator" in bundle.card)
         if bundle is not None and self.image is not None and self.scope.currentData() != "files":
             try:
                 stack = self.session.stack(self.image)
@@ -227,7 +241,9 @@ class PredictPanel(Panel):
             return self.missing("The model is still being opened. Try again in a moment.")
         self._keep()
         scope = self.scope.currentData()
-        outputs = Outputs(self.probabilities.isChecked(), self.uncertainty.isChecked(), self.process.device, self.resample.isChecked())
+        outputs = Outputs(
+            self.probabilities.isChecked(), self.uncertainty.isChecked(), self.process.device, self.resample.isChecked(), self.close_gaps.isChecked()
+        )
         if scope == "files":
             if not self._files:
                 return self.missing("Choose the files first.", {"Choose files…": partial(self._ask_files, False)})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -48,6 +50,8 @@ def test_where_planes_are_resampled_their_size_is_no_complaint_but_channels_are(
     assert "cannot be used" in misfit(CARD, Stack(np.zeros((4, 4, 3)), "YXS", (0.008, 0.008)), resampled=True)
     assert Outputs().options()["resample"] == "auto"
     assert Outputs(resample=False).options()["resample"] == "off"
+    assert Outputs().options()["close_gaps"] is True
+    assert Outputs(close_gaps=False).how()["close_gaps"] is False
 
 
 def test_channels_and_dimensions_that_do_not_fit_are_said_and_an_unknown_spacing_is_no_complaint():
@@ -207,6 +211,29 @@ def test_planes_of_another_pixel_size_are_resampled_unless_that_is_switched_off(
     assert panel.state == "done", panel.message.plain
     assert told in panel.message.plain
     assert panel.viewer.layers["steps · U-Net · slice"].data.shape == (1, 40, 48)
+
+
+def test_gaps_are_closed_by_models_that_know_what_parts_objects_unless_that_is_switched_off(panel, model, tmp_path, qtbot):
+    panel.models.desk.choose(model.path)
+    qtbot.waitUntil(lambda: panel.models.desk.bundle is not None, timeout=5000)
+    panel.image_changed(panel.image)
+    assert not panel.close_gaps.isEnabled()
+    knows = tmp_path / "knows"
+    shutil.copytree(model.path, knows)
+    card = json.loads((knows / "model.json").read_text())
+    (knows / "model.json").write_text(json.dumps({**card, "separator": 0}))
+    panel.models.desk.choose(knows)
+    qtbot.waitUntil(lambda: panel.models.desk.bundle is not None and "separator" in panel.models.desk.bundle.card, timeout=5000)
+    assert panel.close_gaps.isEnabled()
+    panel.scope.setCurrentIndex(panel.scope.findData("slice"))
+    for wanted in (True, False):
+        panel.close_gaps.setChecked(wanted)
+        panel.button.click()
+        settle(panel, qtbot)
+        assert panel.state == "done", panel.message.plain
+        layer = next(layer for layer in panel.viewer.layers if layer.name.startswith("steps · U-Net"))
+        assert layer.metadata["segtool"]["history"][-1]["params"]["close_gaps"] is wanted
+        panel.viewer.layers.remove(layer)
 
 
 def test_every_control_says_what_it_does(panel):
