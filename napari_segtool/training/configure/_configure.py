@@ -265,7 +265,7 @@ def _grey_values(at: _Chooser) -> Choice:
 def _optimiser(at: _Chooser) -> Choice:
     if at.found.painted:
         return "adamw", "From strokes the quickest optimiser, Muon, learns the strokes by heart; AdamW does so later."
-    return "muon", "Muon learns the same as AdamW in about half of the steps."
+    return "muon", "Muon needs fewer steps than AdamW."
 
 
 def _loss(at: _Chooser) -> Choice:

@@ -23,7 +23,7 @@ class Muon(torch.optim.Optimizer):
     """Muon for the weights of inner layers, AdamW for all others.
 
     A kernel is taken as a matrix of its outputs against everything they see. Its step is the nearest orthogonal matrix to its Nesterov momentum: all
-    directions are learned at one pace, not only those with the largest gradients, so that a network is trained in about half of the steps.
+    directions are learned at one pace, not only those with the largest gradients, so that fewer steps are needed.
 
     Parameters
     ----------

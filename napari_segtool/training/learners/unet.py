@@ -63,7 +63,7 @@ class UNetLearnerParams(Params):
     border_sigma_px: float = param(5.0, "Width of a narrow gap.", unit="px", ge=0.5, le=100, advanced=True)
 
     optimiser: Literal["auto", "muon", "adamw", "adam", "sgd"] = param(
-        "auto", "How the weights follow the gradient; auto is muon, which learns the same in half of the steps, or adamw for paint.", advanced=True
+        "auto", "How the weights follow the gradient; auto is muon, which needs fewer steps, or adamw for paint.", advanced=True
     )
     learning_rate: float = param(0.001, "Largest step of the optimiser.", ge=0.000001, le=1, advanced=True)
     momentum: float = param(0.99, "SGD only: how much of the last step is kept.", ge=0, le=0.999, advanced=True)
