@@ -135,7 +135,7 @@ class ModelChooser(QWidget):
         self.box.setToolTip("The model to use: those of your trainings, newest first, and those opened from a folder.")
         self.box.setAccessibleName("Model")
         self.box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.box.setMinimumContentsLength(10)
+        self.box.setMinimumContentsLength(8)
         self.box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         guard_wheel(self.box)
         self.opener = QPushButton("Open…")

@@ -57,12 +57,12 @@ class PredictPanel(Panel):
         self.probabilities.setToolTip("A map for each class: how sure the network is of it, from 0 to 1.")
         self.uncertainty = QCheckBox("uncertainty")
         self.uncertainty.setToolTip("Where the network hesitates between classes: 0 is sure, 1 is a guess.")
-        self.resample = QCheckBox("to the model's pixel size")
+        self.resample = QCheckBox("to the model's pixels")
         self.resample.setToolTip(
             "Where pixels are of another size than those the model learned from, show it the planes at its own size; the result lies on the image's pixels."
         )
         self.resample.clicked.connect(self._resample_switched)
-        self.close_gaps = QCheckBox("in boundaries between objects")
+        self.close_gaps = QCheckBox("in boundaries")
         self.close_gaps.setToolTip(
             "Draw a faint boundary on, with a line as strong as the boundary is on average. Only for models whose training found that objects agree better."
         )
