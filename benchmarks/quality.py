@@ -43,6 +43,7 @@ from napari_segtool.core.registry import LEARNERS, NETWORKS
 from napari_segtool.core.result import Prediction
 from napari_segtool.core.stack import Stack
 from napari_segtool.evaluate.isbi import v_rand
+from napari_segtool.evaluate.overlap import ClassOverlap, class_overlap
 
 DATA = Path(os.environ.get("SEGTOOL_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 HELD_BLOCKS = (slice(10, 15), slice(30, 35), slice(50, 55))
@@ -79,11 +80,11 @@ def score(task: str, result: Prediction, truth: np.ndarray) -> dict[str, float]:
     labels = np.asarray(result.labels.data)
     chances = np.asarray(result.probabilities.data) if result.probabilities is not None else np.zeros(0)
     if task == "usgra":
-        dice = {name: overlap(labels == index, truth == index)[0] for index, name in ((1, "nerve"), (2, "vessel"))}
+        dice = {name: overlap(labels == index, truth == index).dice for index, name in ((1, "nerve"), (2, "vessel"))}
         return {"dice": (dice["nerve"] + dice["vessel"]) / 2, **dice}
     if task == "mitochondria":
-        dice_, iou = overlap(labels == labels.max(), truth > 0)
-        return {"iou": iou, "dice": dice_}
+        both = overlap(labels == labels.max(), truth > 0)
+        return {"iou": both.iou, "dice": both.dice}
     best, own = v_rand(chances[1], truth), v_rand((labels == labels.max()).astype(np.uint8), truth)
     return {
         "v_rand": best.score,
@@ -95,10 +96,9 @@ def score(task: str, result: Prediction, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def overlap(guess: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Dice and IoU of two masks."""
-    shared, both = int((guess & truth).sum()), int(guess.sum() + truth.sum())
-    return 2 * shared / max(1, both), shared / max(1, both - shared)
+def overlap(guess: np.ndarray, truth: np.ndarray) -> ClassOverlap:
+    """How well two masks agree."""
+    return class_overlap(np.array([[(~guess & ~truth).sum(), (guess & ~truth).sum()], [(~guess & truth).sum(), (guess & truth).sum()]]), 1)
 
 
 def compare_speed(settings: dict[str, str], rounds: int = 5) -> None:

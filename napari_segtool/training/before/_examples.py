@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.labels import Labels, Paint, smallest_dtype
 from napari_segtool.core.params import Params
 from napari_segtool.core.progress import Progress, Steps
+from napari_segtool.core.spread import spread_evenly
 from napari_segtool.core.stack import Stack
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.training._plan import Plan
@@ -106,7 +107,7 @@ def _fields(subject: Subject, painted: Sequence[int], plan: Plan) -> tuple[Field
     """A few labelled planes, spread evenly, with the sections around them that patches may reach."""
     volumes = plan.spatial == 3
     most = _MOST_VOLUMES if volumes else _MOST_PLANES
-    chosen = [painted[int(place)] for place in np.linspace(0, len(painted) - 1, min(most, len(painted)))]
+    chosen = spread_evenly(painted, most)
     sections = subject.counts[-1] if subject.counts else 1
     reach = plan.patch_px[0] - 1 if volumes else plan.neighbours
     fields = []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.nets._neighbours import mirrored
 from napari_segtool.nets._pixel_size import SAME, Zoom
 from napari_segtool.nets._soften import radius_px, softened
 from napari_segtool.training.augment._patch import UNLABELLED, Patch
@@ -79,7 +80,7 @@ def _by_planes(
     (top, bottom), (left, right) = _reach(rows, marks.shape[1], zoom[0]), _reach(columns, marks.shape[2], zoom[1])
     rows -= np.float32(top)
     columns -= np.float32(left)
-    planes = [_mirrored(offset + first + place, image.shape[0]) for place in range(depth)]
+    planes = [mirrored(offset + first + place, image.shape[0]) for place in range(depth)]
     low = min(planes)
     box = _read(image, slice(low, max(planes) + 1), slice(top, bottom), slice(left, right), scale, zoom)
     labelled = [place for place in range(depth) if 0 <= first + place < marks.shape[0]]
@@ -209,10 +210,3 @@ def _reflected(places: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     folded = np.abs(places) % period
     mirrored: NDArray[np.float32] = np.minimum(folded, period - folded)
     return mirrored
-
-
-def _mirrored(index: int, length: int) -> int:
-    if length == 1:
-        return 0
-    index %= 2 * (length - 1)
-    return index if index < length else 2 * (length - 1) - index

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.spread import spread_evenly
 from napari_segtool.training.runs._pairs import IGNORED
 from napari_segtool.training.survey._likeness import ALIKE, likeness
 
@@ -106,8 +107,7 @@ def _gap(fields: Sequence[Field], units: Sequence[_Unit], picture: Picture) -> i
     most, gap = max(1, len(units) // _PLANES_PER_GAP), 0
     for lag in range(1, most + 1):
         pairs = [(place, place + lag) for place in shown if place + lag in shown]
-        chosen = [pairs[int(i)] for i in np.linspace(0, len(pairs) - 1, min(_PROBES, len(pairs)))] if pairs else []
-        alike = [likeness(_middle(shown[first]), _middle(shown[second])) for first, second in chosen]
+        alike = [likeness(_middle(shown[first]), _middle(shown[second])) for first, second in spread_evenly(pairs, _PROBES)]
         if not alike or float(np.median(alike)) < ALIKE:
             break
         gap = lag

@@ -73,11 +73,10 @@ class Muon(torch.optim.Optimizer):
             assert gradient is not None
             if not state:
                 state["momentum"] = torch.zeros_like(weight)
-            keep: Any = 1.0 if self.found_inf is None else 1.0 - self.found_inf
-            gradient = gradient if self.found_inf is None else torch.where(self.found_inf > 0, 0.0, gradient)
-            before = state["momentum"]
-            momentum = torch.where(keep > 0, before * _MOMENTUM + gradient, before) if self.found_inf is not None else before.mul_(_MOMENTUM).add_(gradient)
-            state["momentum"] = momentum
+            keep: Any = 1.0
+            if self.found_inf is not None:
+                keep, gradient = 1.0 - self.found_inf, torch.where(self.found_inf > 0, 0.0, gradient)
+            momentum = state["momentum"].mul_(1 - (1 - _MOMENTUM) * keep).add_(gradient)
             direction = orthogonal((gradient + _MOMENTUM * momentum).flatten(1), self.number_format).reshape(weight.shape)
             size = _SIZE * max(weight.shape[0], weight[0].numel()) ** 0.5
             weight.mul_(1 - group["lr"] * group["weight_decay"] * keep).sub_(direction * (group["lr"] * size * keep))

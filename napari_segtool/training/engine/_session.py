@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.errors import StorageError
 from napari_segtool.core.result import ModelBundle
+from napari_segtool.core.spread import spread_evenly
 from napari_segtool.nets._bundle import load_network, open_bundle, save_bundle
 from napari_segtool.nets._forward import out_of_memory
 from napari_segtool.nets._normalise import Normalisation
@@ -138,7 +139,7 @@ class Sitting:
         """Windows of held-out pixels, or of some that are learned from."""
         key = held, self.core_px
         if key not in self._windows:
-            fields = self.fields if held else _spread([field for field in self.fields if field.learn.size], 2 * _LEARNED_WINDOWS)
+            fields = self.fields if held else spread_evenly([field for field in self.fields if field.learn.size], 2 * _LEARNED_WINDOWS)
             most = MOST_WINDOWS if held else _LEARNED_WINDOWS
             self._windows[key] = plan_windows(fields, self.plan.spatial, self.core_px, self.trainer.multiple, held=held, most=most)
         return self._windows[key]
@@ -339,8 +340,3 @@ class Sitting:
         weights = load_network(open_bundle(folder)).state_dict()
         count = self.trainer.start_from(weights)
         self.log.write("message", text=f"{count} of {len(weights)} layers' weights were taken from the model to start from.")
-
-
-def _spread(fields: Sequence[Field], most: int) -> Sequence[Field]:
-    """At most so many of the fields, spread evenly: large data are not read through for a few windows."""
-    return fields if len(fields) <= most else [fields[int(place)] for place in np.linspace(0, len(fields) - 1, most)]

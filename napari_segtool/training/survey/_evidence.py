@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.planes import plane_axes, read_plane
+from napari_segtool.core.spread import spread_evenly
 from napari_segtool.core.stack import Stack
 from napari_segtool.training.runs._pairs import IGNORED, LabelsAre, Pair, check_pair, count_values, find_classes, named, same_channels
 from napari_segtool.training.runs._run import Run
@@ -81,8 +82,7 @@ class Evidence:
     def planes(self, most: int) -> Iterator[tuple[Plane, Marks]]:
         """Yield at most so many planes, spread evenly over all images."""
         places = [(subject, plane) for subject in self.subjects for plane in range(subject.planes)]
-        chosen = places if len(places) <= most else [places[int(i)] for i in np.linspace(0, len(places) - 1, most)]
-        for subject, plane in chosen:
+        for subject, plane in spread_evenly(places, most):
             yield subject.read(plane)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.spread import spread_evenly
 from napari_segtool.training.runs._pairs import IGNORED
 from napari_segtool.training.survey._evidence import Evidence, Marks, Plane, Subject
 from napari_segtool.training.survey._likeness import ALIKE, likeness
@@ -204,5 +205,5 @@ def _alike(subjects: Sequence[Subject]) -> float:
     ]
     if not pairs:
         return 0.0
-    chosen = [pairs[int(i)] for i in np.linspace(0, len(pairs) - 1, min(_MOST_NEIGHBOURS, len(pairs)))]
+    chosen = spread_evenly(pairs, _MOST_NEIGHBOURS)
     return float(np.median([likeness(subject.read(first)[0], subject.read(first + 1)[0]) for subject, first in chosen]))

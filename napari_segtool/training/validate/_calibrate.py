@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from napari_segtool.core.spread import spread_evenly
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.nets._tiling import Tile
 from napari_segtool.nets._turns import Mirror, turns_of
@@ -116,10 +117,8 @@ def calibrate(
     most
         Windows to look at, spread evenly.
     """
-    if len(windows) > most:
-        windows = [windows[int(place)] for place in np.linspace(0, len(windows) - 1, most)]
     cases: list[Case] = []
-    for field, tile in windows:
+    for field, tile in spread_evenly(windows, most):
         pixels = read_box(field, tile.outer, normalisation, spatial == 2, neighbours)
         total: Tensor | None = None
         for turn in turns_of(mirror):
@@ -143,7 +142,5 @@ def calibrate(
 def _planes(chances: np.ndarray, check: np.ndarray, learn: np.ndarray) -> Iterator[Case]:
     """The planes of a box that hold something, at most eight of them, spread evenly."""
     marked = np.flatnonzero((check != IGNORED).any(axis=(1, 2)))
-    if len(marked) > _MOST_DEPTHS:
-        marked = marked[np.linspace(0, len(marked) - 1, _MOST_DEPTHS).astype(int)]
-    for z in marked:
+    for z in spread_evenly(marked.tolist(), _MOST_DEPTHS):
         yield Case(np.ascontiguousarray(chances[:, z]), check[z], learn[z])

@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_segtool.core.spread import spread_evenly
 from napari_segtool.nets._neighbours import neighbour_slices
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.nets._pixel_size import SAME
@@ -87,9 +88,7 @@ def plan_windows(
         for tile in plan_tiles(marks.shape, core_px, halo, step, region):
             if marked[tile.core].any():
                 windows.append((field, tile))
-    if len(windows) > most:
-        windows = [windows[int(place)] for place in np.linspace(0, len(windows) - 1, most)]
-    return tuple(windows)
+    return tuple(spread_evenly(windows, most))
 
 
 def read_box(field: Field, box: tuple[slice, ...], normalisation: Normalisation, flat: bool, neighbours: int = 0) -> Tensor:

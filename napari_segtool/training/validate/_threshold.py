@@ -144,19 +144,18 @@ def decide(cases: Sequence[Case], classes: int, *, sparse: bool) -> Iterator[Dec
     shut = yield from _closed(cases, bias, separator)
     after = float(np.mean([_agreement(case, np.zeros(classes), separator) for case in shut]))
     worth = after + _DICE_SHARE * _Pixels(shut, classes, balanced=False).dice(np.zeros(classes))
-    if after >= found.before and worth >= found.worth + _LEAST_GAIN:
-        yield replace(_decision(bias, "objects", found.before, after), separator=separator)
+    if after >= found.decision.before and worth >= found.worth + _LEAST_GAIN:
+        yield replace(_decision(bias, "objects", found.decision.before, after), separator=separator)
         return
     yield found.decision
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A decision, what it was chosen by (the criterion, steadied), and the criterion without a bias."""
+    """A decision, and what it was chosen by: the criterion, steadied."""
 
     decision: Decision
     worth: float
-    before: float
 
 
 def _likeliest(pixels: _Pixels, index: int) -> float:
@@ -237,7 +236,7 @@ def _best_on_grid(name: Criterion, raw: NDArray[np.float64], smooth: NDArray[np.
     best = int(wanted.argmax())
     if wanted[best] < wanted[middle] + _LEAST_GAIN:
         best = middle
-    return _Found(_decision(_along(index, _GRID[best], classes), name, raw[middle], raw[best]), float(wanted[best]), float(raw[middle]))
+    return _Found(_decision(_along(index, _GRID[best], classes), name, raw[middle], raw[best]), float(wanted[best]))
 
 
 def _by_strokes(strokes: StrokeStrengths, pixels: _Pixels) -> Decision:
