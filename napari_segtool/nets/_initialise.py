@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.nets._imagenet import imagenet_weights
 
-InitialisationKind = Literal["kaiming", "gaussian", "orthogonal"]
+InitialisationKind = Literal["kaiming", "gaussian", "orthogonal", "imagenet"]
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED, nn.Linear)
@@ -26,6 +27,8 @@ def initialise(network: nn.Module, kind: InitialisationKind) -> None:
     - ``"kaiming"``: uniform from −√(6/N) to √(6/N), the same variance without tails;
     - ``"orthogonal"``: a random orthogonal matrix times √2.
 
+    ``"imagenet"`` is ``"gaussian"``, but for an encoder that was trained on ImageNet: it starts from the published weights.
+
     Normalisation layers keep what they were made with. Call it before weights are moved to another memory format, so that the same seed gives the same weights.
 
     Parameters
@@ -33,12 +36,14 @@ def initialise(network: nn.Module, kind: InitialisationKind) -> None:
     network
         Changed in place.
     kind
-        One of the three.
+        One of the four.
 
     Raises
     ------
     ParameterError
-        If the kind is unknown.
+        If the kind is unknown, or the network has no encoder that was trained on ImageNet.
+    MissingExtraError
+        If the package with the published weights is not installed.
 
     References
     ----------
@@ -51,8 +56,15 @@ def initialise(network: nn.Module, kind: InitialisationKind) -> None:
     >>> bool(layer.weight.abs().max() <= math.sqrt(6 / 576))
     True
     """
-    if kind not in ("kaiming", "gaussian", "orthogonal"):
-        raise ParameterError(f"There is no initialisation {kind!r}.", hint="Choose one of: kaiming, gaussian, orthogonal.")
+    if kind not in get_args(InitialisationKind):
+        raise ParameterError(f"There is no initialisation {kind!r}.", hint=f"Choose one of: {', '.join(get_args(InitialisationKind))}.")
+    if kind == "imagenet":
+        initialise(network, "gaussian")
+        load = getattr(network, "load_imagenet", None)
+        if load is None:
+            raise ParameterError("There are no ImageNet weights for this network.", hint="Choose network=unet-efficientnet, or another one.")
+        load(imagenet_weights())
+        return
     for module in network.modules():
         if not isinstance(module, _LAYERS):
             continue

@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,10 @@ from napari_segtool.nets._spans import Span
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
-_LONGEST_PX = 2048
+_BOUNDED = (nn.Hardtanh, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh)
+"""Activations that pass no gradient on once they are at their bound, ReLU6 among them."""
+FEWEST_BLOCKS, ACROSS, _LONGEST_PX = 16, 2, 2048
+"""Of the strip on which is measured: strides along it at first and across it, and its greatest length."""
 
 
 def input_channels(network: nn.Module) -> int:
@@ -68,7 +72,8 @@ def network_multiple(network: nn.Module) -> tuple[int, ...]:
 def receptive_halo(network: nn.Module, spatial: int = 0) -> tuple[int, ...]:
     """Return how far beyond a tile its logits can depend on the input, in pixels, for each spatial axis.
 
-    Measured, not estimated: on a copy in which every weight is positive, normalisation passes values through and maxima
+    By the network's own statement, ``reads(axis, span)``, where it makes one (`nets._receptive` measures whether it is true), else
+    measured: on a copy in which every weight is positive, normalisation passes values through and maxima
     are means, so that nothing cancels, the gradient of one aligned block of logits reaches exactly the pixels that can
     influence it. Tiles that begin at multiples of `network_multiple` and overlap by this much give the untiled logits.
     Where instance or group normalisation or a global pool lets every pixel reach all others, this is the reach of the
@@ -89,33 +94,32 @@ def receptive_halo(network: nn.Module, spatial: int = 0) -> tuple[int, ...]:
     """
     spatial = spatial or spatial_dimensions(network)
     multiple = network_multiple(network)
-    plain = plain_copy(network)
+    reads = getattr(network, "reads", None) or partial(touched, plain_copy(network), multiple)
     deeper = [step - 1 if getattr(network, "border_px", 0) else 0 for step in multiple]
-    return tuple(_reach_along(plain, axis, multiple) + more for axis, more in enumerate(deeper))
+    return tuple(_beyond(reads(axis, (0, step - 1)), step) + more for axis, (step, more) in enumerate(zip(multiple, deeper, strict=True)))
 
 
-def _reach_along(plain: nn.Module, axis: int, multiple: Sequence[int]) -> int:
-    first, last = touched(plain, axis, multiple, (0, multiple[axis] - 1))
-    return max(-first, last - (multiple[axis] - 1), 0)
+def _beyond(read: Span, step: int) -> int:
+    return max(-read[0], read[1] - (step - 1), 0)
 
 
-def touched(plain: nn.Module, axis: int, multiple: Sequence[int], span: Span) -> Span:
+def touched(plain: nn.Module, multiple: Sequence[int], axis: int, span: Span) -> Span:
     """Return the input pixels that the logits of a span depend on, along one axis and far from the border, measured.
 
     Parameters
     ----------
     plain
         From `plain_copy`.
-    axis
-        Spatial axis.
     multiple
         Total stride along each spatial axis.
+    axis
+        Spatial axis.
     span
         First and last logit, counted from a multiple of the stride. The result is counted from there too.
     """
-    step, blocks = multiple[axis], 16
+    step, blocks = multiple[axis], FEWEST_BLOCKS
     while True:  # on a strip that is short along the other axes: convolutions do not mix their extents
-        shape = [2 * n for n in multiple]
+        shape = [ACROSS * n for n in multiple]
         shape[axis] = step * blocks
         start = step * (blocks // 2)
         batch = torch.ones(1, input_channels(plain), *shape, dtype=torch.float64, requires_grad=True)
@@ -131,10 +135,10 @@ def touched(plain: nn.Module, axis: int, multiple: Sequence[int], span: Span) ->
 
 
 def plain_copy(network: nn.Module) -> nn.Module:
-    """A float64 copy on the CPU whose convolutions average and whose normalisations are gone."""
+    """A float64 copy on the CPU whose convolutions average, and whose normalisations and bounded activations are gone."""
     plain = copy.deepcopy(network).cpu().double().eval()
     for parent, name, child in list(_children(plain)):
-        if isinstance(child, _NORMS):
+        if isinstance(child, _NORMS + _BOUNDED):
             setattr(parent, name, nn.Identity())
     with torch.no_grad():
         for module in plain.modules():

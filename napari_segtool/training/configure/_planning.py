@@ -221,7 +221,7 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
     head_of(loss)
     augmentation = _augmentation(params, reduction)
     return Plan(
-        network=params.network,
+        network=_network_name(params),
         network_params=_network_params(params, spatial, reduction),
         spatial=spatial,
         patch_px=(planes, side, side),
@@ -231,7 +231,7 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
         optimiser="muon" if params.optimiser == "auto" else params.optimiser,
         momentum=params.momentum,
         nesterov=params.nesterov,
-        initialisation=params.initialisation,
+        initialisation="gaussian" if params.initialisation == "auto" else params.initialisation,
         schedule=params.schedule,
         warm_up=params.warm_up,
         gradient_limit=params.gradient_limit,
@@ -253,9 +253,13 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
     )
 
 
+def _network_name(params: UNetLearnerParams) -> str:
+    return "unet" if params.network == "auto" else params.network
+
+
 def _network_params(params: UNetLearnerParams, spatial: int, reduction: int) -> dict[str, Any]:
     """Those that the network has."""
-    known = {field.name for field in describe(NETWORKS.get(params.network).params)}
+    known = {field.name for field in describe(NETWORKS.get(_network_name(params)).params)}
     values = {
         "base_channels": params.base_channels,
         "depth": params.depth,

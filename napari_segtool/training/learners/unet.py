@@ -29,7 +29,12 @@ class UNetLearnerParams(Params):
         "auto", "Which variations of grey values: general, or those of an instrument as well (lost sections, shadows, …); auto looks at the grey values."
     )
 
-    network: Literal["unet", "unet2015"] = param("unet", "Today's U-Net, or the one of 2015 as it was published.", advanced=True)
+    network: Literal["auto", "unet", "unet-efficientnet", "unet2015"] = param(
+        "auto",
+        "Today's U-Net, one whose encoder has learned to see on ImageNet, or the one of 2015 as it was published; auto takes the second for masks on "
+        "images with an up and down, like ultrasound.",
+        advanced=True,
+    )
     patch_px: int = param(
         0, "Height and width of the patches it learns from, at the resolution it works at; 0 chooses.", unit="px", ge=0, le=2048, advanced=True
     )
@@ -48,7 +53,9 @@ class UNetLearnerParams(Params):
     dropout: float = param(
         -1.0, "Share of features dropped in the deepest blocks while training; -1: 0.3 for paint, none for masks.", ge=-1, le=0.9, advanced=True
     )
-    initialisation: Literal["gaussian", "kaiming", "orthogonal"] = param("gaussian", "Weights to begin with: Gaussian is √(2/N).", advanced=True)
+    initialisation: Literal["auto", "gaussian", "kaiming", "orthogonal", "imagenet"] = param(
+        "auto", "Weights to begin with: Gaussian is √(2/N), imagenet are published ones for the encoder that has some; auto takes those.", advanced=True
+    )
 
     loss: str = param(
         "auto",
@@ -63,7 +70,7 @@ class UNetLearnerParams(Params):
     border_sigma_px: float = param(5.0, "Width of a narrow gap.", unit="px", ge=0.5, le=100, advanced=True)
 
     optimiser: Literal["auto", "muon", "adamw", "adam", "sgd"] = param(
-        "auto", "How the weights follow the gradient; auto is muon, which needs fewer steps, or adamw for paint.", advanced=True
+        "auto", "How the weights follow the gradient; auto is muon, which needs fewer steps, or adamw for paint and pretrained weights.", advanced=True
     )
     learning_rate: float = param(0.001, "Largest step of the optimiser.", ge=0.000001, le=1, advanced=True)
     momentum: float = param(0.99, "SGD only: how much of the last step is kept.", ge=0, le=0.999, advanced=True)

