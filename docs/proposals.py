@@ -24,8 +24,22 @@ DOCS = Path(__file__).parent
 DATA = Path(os.environ.get("SEGTOOL_TEST_DATA", DOCS.parents[1] / "shared" / "data"))
 BEGIN, END = "<!-- proposals: python docs/proposals.py -->", "<!-- end of proposals -->"
 CPU, GPU = Machine("cpu", 16 * 1024), Machine("cuda:0", 24 * 1024)
-TOLD = ("dimensions", "resolution", "patch_px", "depth", "modality", "augmentation", "dropout", "optimiser", "turn", "grey_values", "loss", "border_weight")
-USUAL = (("patch_px", 256), ("depth", 4), ("grey_values", "plane"), ("augmentation", "normal"), ("dropout", 0.0), ("optimiser", "muon"))
+TOLD = (
+    "dimensions",
+    "network",
+    "resolution",
+    "patch_px",
+    "depth",
+    "modality",
+    "augmentation",
+    "dropout",
+    "optimiser",
+    "turn",
+    "grey_values",
+    "loss",
+    "border_weight",
+)
+USUAL = (("network", "unet"), ("patch_px", 256), ("depth", 4), ("grey_values", "plane"), ("augmentation", "normal"), ("dropout", 0.0), ("optimiser", "muon"))
 """What differs from set to set, and what is said of it only where it is unusual."""
 
 Marks = np.ndarray[Any, Any]

@@ -21,10 +21,13 @@ _NAMES: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((nn.InstanceNorm2d, nn.InstanceNorm3d), "instance norm"),
     ((nn.GroupNorm,), "group norm"),
     ((nn.ReLU,), "ReLU"),
+    ((nn.ReLU6,), "ReLU6"),
     ((nn.LeakyReLU,), "leaky ReLU"),
     ((nn.ELU,), "ELU"),
     ((nn.GELU,), "GELU"),
     ((nn.Dropout, nn.Dropout2d, nn.Dropout3d), "dropout"),
+    ((nn.ZeroPad2d,), "border of zeros"),
+    ((nn.Upsample,), "enlarging"),
 )
 
 
@@ -121,7 +124,8 @@ def kind_of(layer: nn.Module) -> str:
     """
     axes = 3 if type(layer).__name__.endswith("3d") else 2
     if isinstance(layer, _CONVOLUTIONS + _UP_CONVOLUTIONS):
-        name = f"{'up-conv' if isinstance(layer, _UP_CONVOLUTIONS) else 'conv'} {_times(layer.kernel_size, axes)}"
+        what = "up-conv" if isinstance(layer, _UP_CONVOLUTIONS) else "depthwise conv" if layer.groups == layer.in_channels > 1 else "conv"
+        name = f"{what} {_times(layer.kernel_size, axes)}"
         return f"{name} every {_times(layer.stride, axes)}" if isinstance(layer, _CONVOLUTIONS) and max(layer.stride) > 1 else name
     if isinstance(layer, _POOLS):
         return f"{'max' if 'Max' in type(layer).__name__ else 'mean'} pool {_times(layer.kernel_size, axes)}"
@@ -142,6 +146,8 @@ def _deeper(layer: nn.Module) -> int:
     """1 for what makes the picture smaller, -1 for what enlarges it."""
     if isinstance(layer, _POOLS):
         return 1
+    if isinstance(layer, nn.Upsample):
+        return -1
     factor = layer.stride if isinstance(layer, _CONVOLUTIONS + _UP_CONVOLUTIONS) else (1,)
     return 0 if max(factor) == 1 else -1 if isinstance(layer, _UP_CONVOLUTIONS) else 1
 

@@ -139,7 +139,7 @@ def _dimensions(at: _Chooser) -> Choice:
 def _network(at: _Chooser) -> Choice:
     large = at.found.radius_px >= 2 * _LEAST_RADIUS_PX
     if at.found.upright and large and not at.found.painted and at.params.dimensions == "2-D":
-        why = "The images have an up and down and their objects are large: what lies around tells them"
+        why = "The images have an up and down, so what lies around a large object tells what it is"
         if imagenet_file():
             return _PRETRAINED, f"{why}: an encoder that has learned to see on ImageNet needs fewer images for that."
         return "unet", f"{why}. A pretrained encoder would need fewer images for that, but its weights are not installed: {INSTALL}."
