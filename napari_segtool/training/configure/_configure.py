@@ -33,7 +33,7 @@ _PATCH_PX, _DEPTH, _LEAST_BOTTOM_PX = 256, 4, 8
 _BATCH, _GPU_BATCH, _VOLUME_BATCH = 4, 16, 2
 _VOXELS = {"cpu": 2**18, "gpu": 2**21}
 """Voxels of a 3-D patch: 64³ and 128³."""
-_PRETRAINED, _PRETRAINED_DEPTH = "unet-efficientnet", 5
+_PRETRAINED, _PRETRAINED_DEPTH, _PRETRAINED_LEAST_PX = "unet-efficientnet", 5, 128
 _DROPOUT = 0.3
 _RARE_SHARE = 0.02
 _CLOSE_SHARE, _FEWEST_GAPS, _MOST_GAPS = 0.3, 0.002, 0.5
@@ -137,7 +137,7 @@ def _dimensions(at: _Chooser) -> Choice:
 
 
 def _network(at: _Chooser) -> Choice:
-    large = at.found.radius_px >= 2 * _LEAST_RADIUS_PX
+    large = at.found.radius_px >= 2 * _LEAST_RADIUS_PX and at.found.largest_px >= _PRETRAINED_LEAST_PX
     if at.found.upright and large and not at.found.painted and at.params.dimensions == "2-D":
         why = "The images have an up and down, so what lies around a large object tells what it is"
         if imagenet_file():

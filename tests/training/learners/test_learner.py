@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import napari_segtool as segtool
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.params import describe
+from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.stack import Stack
 from napari_segtool.training._plan import Plan
@@ -103,3 +105,22 @@ def test_paint_is_varied_strongly_and_learned_without_the_dice_loss_unless_said_
     assert (asked.augmentation.intensity, terms(asked)["dice"]) == (0.5, 0.3)
     assert asked.network_params["dropout"] == 0
     assert terms(plan_unet(tiny_run(tmp_path / "plain", loss="cross-entropy"))) == {"cross-entropy": 1}
+
+
+def test_a_pretrained_encoder_learns_from_masks_and_its_model_needs_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny_run(tmp_path / "run", network="unet-efficientnet", depth=0, patch_px=64, steps=12, learning_rate=0.003, average_steps=0)
+    drain(LEARNERS.get("unet").function(run))
+    plan = plan_unet(run)
+    assert (plan.network, plan.initialisation, plan.optimiser) == ("unet-efficientnet", "imagenet", "adamw")
+    losses = [event["loss"] for event in run.events()[0] if event["kind"] == "validation"]
+    assert losses[-1] < losses[0]
+    monkeypatch.setattr("napari_segtool.nets._imagenet.find_spec", lambda _: None)
+    image, _ = blobs(1)
+    result = segtool.predict(run.folder, Stack(image, "ZYX"))
+    assert np.asarray(result.labels.data).shape == image.shape
+
+
+def test_imagenet_weights_are_for_the_network_that_has_them(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path / "run", network="unet", initialisation="imagenet")
+    with pytest.raises(ParameterError, match="unet-efficientnet"):
+        drain(LEARNERS.get("unet").function(run))
