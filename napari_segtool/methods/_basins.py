@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.neighbours import next_along
 from napari_segtool.core.slabs import made_steps, slabs_along
 from napari_segtool.methods._components import PART, components_steps
 from napari_segtool.preprocess._portions import portion
@@ -209,7 +210,7 @@ def _drained(
     for start in range(0, len(heights), rows):
         part = slice(start, start + rows + 1)
         for axis in range(heights.ndim):
-            for here, there in (_sides(heights.ndim, axis), _sides(heights.ndim, axis)[::-1]):
+            for here, there in (next_along(axis, heights.ndim), next_along(axis, heights.ndim)[::-1]):
                 met = flat[part][here] & ~flat[part][there]
                 met &= heights[part][here] == heights[part][there]
                 if walls is not None:
@@ -258,7 +259,7 @@ def passes_steps(surface: NDArray[np.float32], labels: NDArray[np.uint32], walls
         part = slice(start, start + rows + 1)
         keys, heights = [], []
         for axis in range(labels.ndim):
-            low, high = _sides(labels.ndim, axis)
+            low, high = next_along(axis, labels.ndim)
             one, other = labels[part][low], labels[part][high]
             apart = (one != other) & (one > 0) & (other > 0)
             if walls is not None:
@@ -328,14 +329,9 @@ def with_lines_steps(labels: NDArray[Any], surface: NDArray[Any]) -> Generator[f
 def _with_lines(labels: NDArray[Any], surface: NDArray[np.float32]) -> NDArray[Any]:
     line = np.zeros(labels.shape, bool)
     for axis in range(labels.ndim):
-        low, high = _sides(labels.ndim, axis)
+        low, high = next_along(axis, labels.ndim)
         met = (labels[low] != labels[high]) & (labels[low] > 0) & (labels[high] > 0)
         upper = surface[low] > surface[high]
         line[low] |= met & upper
         line[high] |= met & ~upper
     return np.where(line, labels.dtype.type(0), labels)
-
-
-def _sides(dimensions: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    before, after = (slice(None),) * axis, (slice(None),) * (dimensions - axis - 1)
-    return (*before, slice(None, -1), *after), (*before, slice(1, None), *after)

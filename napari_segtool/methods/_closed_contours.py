@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.neighbours import pairs_at
 from napari_segtool.methods._basins import basins_steps, passes_steps
 from napari_segtool.methods._overflow import overflowed_steps
 from napari_segtool.preprocess._portions import portion
@@ -95,9 +96,8 @@ def _meetings(regions: NDArray[np.uint32], heights: NDArray[np.float32]) -> _Mee
     places = np.arange(regions.size, dtype=np.intp).reshape(regions.shape)
     ridges, keys = [], []
     width = int(regions.max(initial=0)) + 1
-    for down, right in _WAYS:
-        here = slice(None, -1) if down else slice(None), slice(None, -1) if right > 0 else slice(1, None) if right < 0 else slice(None)
-        there = slice(1, None) if down else slice(None), slice(1, None) if right > 0 else slice(None, -1) if right < 0 else slice(None)
+    for way in _WAYS:
+        here, there = pairs_at(way, regions.shape)
         differ = regions[here] != regions[there]
         one, other = regions[here][differ].astype(np.int64), regions[there][differ].astype(np.int64)
         upper = heights[here][differ] >= heights[there][differ]

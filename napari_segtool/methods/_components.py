@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.labels import smallest_dtype
+from napari_segtool.core.neighbours import pairs_at
 from napari_segtool.core.parallel import in_order
 from napari_segtool.core.planes import Fractions
 from napari_segtool.core.slabs import made_steps, slabs_along
@@ -152,8 +153,7 @@ def _touching(image: NDArray[Any], above: NDArray[Any], below: NDArray[Any], cor
     """Pairs of numbers of parts that touch across the gap between two rows or slices, shape ``(2, n)``."""
     pairs = []
     for shift in itertools.product((-1, 0, 1) if corners else (0,), repeat=image.ndim - 1):
-        here = tuple(slice(max(0, -step), n - max(0, step)) for step, n in zip(shift, image.shape[1:], strict=True))
-        there = tuple(slice(max(0, step), n - max(0, -step)) for step, n in zip(shift, image.shape[1:], strict=True))
+        here, there = pairs_at(shift, image.shape[1:])
         upper, lower = image[0][here], image[1][there]
         if image.dtype != bool:
             met = (upper == lower) & (upper != 0)

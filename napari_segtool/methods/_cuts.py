@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.apart import Apart
 from napari_segtool.core.labels import smallest_dtype
+from napari_segtool.core.neighbours import next_along
 from napari_segtool.core.planes import Fractions
 from napari_segtool.methods._components import slabs_of
 from napari_segtool.preprocess._portions import portion
@@ -126,7 +127,7 @@ def energy(labels: NDArray[Any], unary: NDArray[Any], weights: Weights) -> float
     total = float(np.nansum(np.take_along_axis(unary, labels[None].astype(np.int64), axis=0), dtype=np.float64))
     missing = np.isnan(unary).any(axis=0)
     for axis, weight in enumerate(weights):
-        low, high = _sides(labels.ndim, axis)
+        low, high = next_along(axis, labels.ndim)
         differ = (labels[low] != labels[high]) & ~missing[low] & ~missing[high]
         total += float((differ * np.asarray(weight, np.float64)).sum())
     return total
@@ -149,7 +150,7 @@ class _Grid:
         arcs = []
         free = ~self._missing[block] & (now != target)
         for axis, weight in enumerate(self.weights):
-            low, high = _sides(now.ndim, axis)
+            low, high = next_along(axis, now.ndim)
             between = tuple(slice(part.start, part.stop - 1) if i == axis else part for i, part in enumerate(block))
             cost = weight[between].astype(np.float64)
             cost = cost * ~(self._missing[block][low] | self._missing[block][high])
@@ -202,7 +203,9 @@ def _begin_coarse_steps(
         unary[:, part.start // 2 : part.start // 2 + block.shape[1]] = block
         for axis, weight in enumerate(grid.weights):
             here = weight[part]
-            low, high = (missing[part], missing[part.start + 1 : part.stop + 1]) if axis == 0 else (missing[part][side] for side in _sides(dimensions, axis))
+            low, high = (
+                (missing[part], missing[part.start + 1 : part.stop + 1]) if axis == 0 else (missing[part][side] for side in next_along(axis, dimensions))
+            )
             between = np.asarray(here * ~(low[: len(here)] | high[: len(here)]), np.float32)[_every(dimensions, axis, 1)]
             for other in range(dimensions):
                 between = between if other == axis else _paired(between, other)
@@ -235,7 +238,7 @@ def _minimum_cut_steps(pull: NDArray[np.float64], arcs: list[NDArray[np.float64]
     """Return where to pay ``pull`` (which may be negative) so that ``Σ pull + Σ arc · [neighbours differ]`` is least; where not free, nothing is paid."""
     incident = np.zeros(pull.shape)
     for axis, arc in enumerate(arcs):
-        low, high = _sides(pull.ndim, axis)
+        low, high = next_along(axis, pull.ndim)
         arc *= free[low] & free[high]
         incident[low] += arc
         incident[high] += arc
@@ -250,7 +253,7 @@ def _minimum_cut_steps(pull: NDArray[np.float64], arcs: list[NDArray[np.float64]
     number[free] = np.arange(count, dtype=np.int32)
     rows, columns, capacity = [], [], []
     for axis, arc in enumerate(arcs):
-        low, high = _sides(pull.ndim, axis)
+        low, high = next_along(axis, pull.ndim)
         whole = np.rint(arc * scale).astype(np.int32)
         there = whole > 0
         first, second, strong = number[low][there], number[high][there], whole[there]
@@ -295,13 +298,6 @@ def _spread(weight: NDArray[Any] | float, shape: tuple[int, ...], axis: int) -> 
     """Return the weights between neighbours along ``axis`` as an array."""
     wanted = tuple(n - (i == axis) for i, n in enumerate(shape))
     return np.broadcast_to(np.asarray(weight), wanted)
-
-
-def _sides(dimensions: int, axis: int) -> tuple[Block, Block]:
-    """Return the index of all pixels that have a next one along ``axis``, and that of those next ones."""
-    before = (slice(None),) * axis
-    after = (slice(None),) * (dimensions - axis - 1)
-    return (*before, slice(None, -1), *after), (*before, slice(1, None), *after)
 
 
 def _overlap(first: Box, second: Box) -> bool:

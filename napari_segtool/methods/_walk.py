@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.neighbours import next_along
+
 Array = NDArray[np.float32]
 
 TOLERANCE = 1e-4
@@ -43,7 +45,7 @@ class Level:
         """Return ``A x``."""
         result = self.diagonal * x
         for axis, weight in enumerate(self.weights):
-            low, high = _sides(x.ndim, axis)
+            low, high = next_along(axis, x.ndim)
             result[low] -= weight * x[high]
             result[high] -= weight * x[low]
         return result
@@ -75,7 +77,7 @@ def pyramid_steps(weights: tuple[Array, ...], free: NDArray[np.bool_]) -> Genera
     diagonal = np.zeros(free.shape, np.float32)
     own = []
     for axis, weight in enumerate(weights):
-        low, high = _sides(free.ndim, axis)
+        low, high = next_along(axis, free.ndim)
         diagonal[low] += weight
         diagonal[high] += weight
         own.append(weight * (free[low] & free[high]))
@@ -165,7 +167,7 @@ def _dense(level: Level) -> NDArray[np.float64]:
     number = np.arange(level.free.size).reshape(level.free.shape)
     matrix = np.diag(level.diagonal.reshape(-1).astype(np.float64))
     for axis, weight in enumerate(level.weights):
-        low, high = _sides(level.free.ndim, axis)
+        low, high = next_along(axis, level.free.ndim)
         matrix[number[low].ravel(), number[high].ravel()] -= weight.ravel()
         matrix[number[high].ravel(), number[low].ravel()] -= weight.ravel()
     # a part of the picture that no paint touches has a potential of any height: the least-squares inverse takes 0
@@ -203,8 +205,3 @@ def _every(dimensions: int, axis: int, start: int) -> tuple[slice, ...]:
 
 def _first(dimensions: int, axis: int, count: int) -> tuple[slice, ...]:
     return tuple(slice(0, count) if i == axis else slice(None) for i in range(dimensions))
-
-
-def _sides(dimensions: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    before, after = (slice(None),) * axis, (slice(None),) * (dimensions - axis - 1)
-    return (*before, slice(None, -1), *after), (*before, slice(1, None), *after)

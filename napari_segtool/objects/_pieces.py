@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.neighbours import pairs_at
 from napari_segtool.core.planes import Fractions
 from napari_segtool.preprocess._portions import portion
 
@@ -127,8 +128,7 @@ def _touching(labels: NDArray[Any], numbers: NDArray[np.uint32], corners: bool) 
     """Pairs of pieces that touch between two neighbouring rows or slices, shape ``(n, 2)``."""
     found = []
     for shift in itertools.product((-1, 0, 1) if corners else (0,), repeat=labels.ndim - 1):
-        here = tuple(slice(max(0, -step), n - max(0, step)) for step, n in zip(shift, labels.shape[1:], strict=True))
-        there = tuple(slice(max(0, step), n - max(0, -step)) for step, n in zip(shift, labels.shape[1:], strict=True))
+        here, there = pairs_at(shift, labels.shape[1:])
         same = (labels[0][here] == labels[1][there]) & (labels[0][here] != 0)
         pairs = np.stack([numbers[0][here][same], numbers[1][there][same]], axis=1).astype(np.int64)
         found.append(np.unique(pairs, axis=0))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_segtool.core.neighbours import pairs_at
 from napari_segtool.core.planes import Fractions
 
 Offset = tuple[int, int, int]
@@ -45,8 +46,7 @@ def alike_average_steps(values: NDArray[np.float32], offsets: list[Offset], weig
     total, weights = grey.copy(), np.ones(values.shape, np.float32)
     for done, offset in enumerate(offsets, start=1):
         if all(abs(step) < n for step, n in zip(offset, values.shape, strict=True)):
-            here = tuple(slice(max(0, -step), n - max(0, step)) for step, n in zip(offset, values.shape, strict=True))
-            there = tuple(slice(max(0, step), n + min(0, step)) for step, n in zip(offset, values.shape, strict=True))
+            here, there = pairs_at(offset, values.shape)
             difference = grey[here] - grey[there]
             difference *= difference
             both = None if known is None else known[here] & known[there]
