@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,13 +14,15 @@ from napari_segtool.ui._bridge import class_names_of, notes_of, unpainted_is_bac
 LabelsAre = Literal["paint", "mask"]
 
 _SPARSE = 0.1
+_MANY_PLANES, _NEARLY_ALL = 8, 0.9
 
 
 def guess_labels_are(layer: LabelsLayer, counts: PaintCounts) -> LabelsAre:
     """Guess what 0 means in a labels layer.
 
     What the user said counts first; then who made the layer: Annotate makes paint, and results and samples, which name
-    class 0, are masks. Of other layers, one value beside 0 can only be learned as a mask; strokes cover little of the slices they are on.
+    class 0, are masks. Of other layers, one value beside 0 can only be learned as a mask; strokes cover little of the slices they are on,
+    and nobody paints strokes on nearly all of many slices.
     """
     notes = notes_of(layer)
     if notes.get("labels_are") in ("paint", "mask"):
@@ -28,7 +31,9 @@ def guess_labels_are(layer: LabelsLayer, counts: PaintCounts) -> LabelsAre:
         return "mask" if unpainted_is_background(layer) else "paint"
     if notes.get("class_names") or len(counts.totals()) == 1:
         return "mask"
-    return "paint" if counts.fraction() < _SPARSE else "mask"
+    planes = math.prod(layer.data.shape[:-2])
+    everywhere = planes >= _MANY_PLANES and len(counts.planes()) >= _NEARLY_ALL * planes
+    return "mask" if everywhere or counts.fraction() >= _SPARSE else "paint"
 
 
 def names_for(layer: LabelsLayer, labels_are: LabelsAre) -> Mapping[int, str]:

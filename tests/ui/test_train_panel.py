@@ -11,14 +11,19 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QCheckBox
 
+from napari_segtool.annotate.counts import count_steps
+from napari_segtool.core.progress import drain
+from napari_segtool.core.stack import Stack
 from napari_segtool.ui._bridge import notes_of
 from napari_segtool.ui._train_close import ClosingDialog, ask_closing
 from napari_segtool.ui._train_desk import TrainingDesk
 from napari_segtool.ui._train_folder import trainer_of
+from napari_segtool.ui._train_marks import guess_labels_are
 from napari_segtool.ui.workspace import show_panel
 
 
@@ -92,6 +97,16 @@ def test_strokes_are_taken_for_paint_and_dense_labels_for_a_mask_and_the_user_is
     panel.meaning.activated.emit(panel.meaning.currentIndex())
     panel.session.paint.changed.emit()
     assert panel.meaning.currentData() == "paint"
+
+
+@pytest.mark.parametrize(("labelled", "wanted"), [(20, "mask"), (17, "paint")])
+def test_small_objects_on_nearly_every_slice_of_many_are_a_mask(labelled, wanted):
+    labels = np.zeros((20, 32, 32), np.uint8)
+    labels[:labelled, 4:8, 4:8] = 1
+    labels[:labelled, 16:20, 16:20] = 2
+    counts = drain(count_steps(Stack(labels, "ZYX")))
+    assert counts.fraction() < 0.1
+    assert guess_labels_are(Labels(labels), counts) == wanted
 
 
 def test_a_training_is_watched_then_stopped_and_kept_within_a_second(painted, qtbot):
