@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from napari_segtool.nets._blocks import ConvBlock, crop_to, repeat_border
+from napari_segtool.nets._blocks import ConvBlock, crop_to, dropout_layer, repeat_border
 from napari_segtool.nets._spans import Span, between, coarser, finer, grown, joined
 
 Stage = tuple[int, int, int, int, int]
@@ -69,15 +69,14 @@ class UNetEfficientNet(nn.Module):
                     before = after
             levels.append(nn.Sequential(*layers))
         self.down = nn.ModuleList([ConvBlock(channels, _DETAIL_CHANNELS, 2, "batch"), *levels[:-1]])
-        self.bottom = levels[-1]
-        self.dropout = nn.Dropout2d(dropout) if dropout else nn.Identity()
+        self.bottom = nn.Sequential(*levels[-1], *dropout_layer(dropout, 2))
         features = [_DETAIL_CHANNELS, *(stages[-1][-1] for stages in _LEVELS)]
         widths = [features[-1], *(base_channels * width for width in _WIDTHS)]
         self.up = nn.ModuleList(
             ConvBlock(below + skip, width, 2, "batch", dropout=dropout if place < 2 else 0.0)
             for place, ((below, width), skip) in enumerate(zip(pairwise(widths), reversed(features[:-1]), strict=True))
         )
-        self.enlarge = nn.ModuleList(nn.Upsample(scale_factor=2) for _ in self.up)
+        self.unpool = nn.ModuleList(nn.Upsample(scale_factor=2) for _ in self.up)
         self.head = nn.Conv2d(widths[-1], classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, Y, X)
@@ -89,8 +88,8 @@ class UNetEfficientNet(nn.Module):
         for level in encoder:
             features = level(features)  # (N, F, Y/2^i, X/2^i)
             skips.append(features)
-        features = self.dropout(self.bottom(features))
-        for enlarge, block, skip in zip(self.enlarge, self.up, reversed(skips), strict=True):
+        features = self.bottom(features)
+        for enlarge, block, skip in zip(self.unpool, self.up, reversed(skips), strict=True):
             features = block(torch.cat((skip, enlarge(features)), 1))
         logits: Tensor = self.head(features)  # (N, K, Y/r, X/r)
         if self.reduction > 1:

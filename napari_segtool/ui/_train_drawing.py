@@ -45,9 +45,9 @@ def boxes_of(drawing: NetworkDrawing, *, named: bool = False) -> tuple[Placed, .
     first = drawing.blocks[0]
     placed = [Placed(None, _rect(0, 0), INPUT, ("image", _channels(first.shape_in[0]) if named else _size(first.shape_in)))]
     for number, block in enumerate(shown):
-        last = number == len(shown) - 1
-        colour = HEAD if last and "conv 1" in block.summary else BOTTOM if block.level == deepest else DOWN if number < bottom else UP
-        placed.append(Placed(block, _rect(number + 1, block.level), colour, _lines(block, named)))
+        head = number == len(shown) - 1 and "conv 1" in block.summary
+        colour = HEAD if head else BOTTOM if block.level == deepest else DOWN if number < bottom else UP
+        placed.append(Placed(block, _rect(number + 1, block.level), colour, _lines(block, named, head)))
     return tuple(placed)
 
 
@@ -232,8 +232,8 @@ def _rect(column: int, level: int) -> QRectF:
     return QRectF(column * (BOX_W + GAP_W), level * LEVEL_H, BOX_W, BOX_H)
 
 
-def _lines(block: DrawnBlock, named: bool) -> tuple[str, str]:
-    count = f"{block.shape_out[0]} {'classes' if 'conv 1' in block.summary else 'features' if named else 'channels'}"
+def _lines(block: DrawnBlock, named: bool, head: bool) -> tuple[str, str]:
+    count = f"{block.shape_out[0]} {'classes' if head else 'features' if named else 'channels'}"
     return (block.name, count) if named else (count, _size(block.shape_out))
 
 
