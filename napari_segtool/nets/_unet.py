@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from napari_segtool.nets._blocks import ConvBlock, ResidualBlock, convolution, crop_to, layer, repeat_border
 from napari_segtool.nets._spans import Span, between, coarser, finer, grown, joined
+from napari_segtool.nets._up_convolution import QuickConvTranspose2d, QuickConvTranspose3d
 
 _BLOCK_REACH = 2
 """Pixels that a block's two 3-wide convolutions read beyond each of its own."""
@@ -82,7 +83,7 @@ class UNet(nn.Module):
         def block(channels_in: int, channels_out: int, dropout: float = 0.0) -> nn.Module:
             return (ResidualBlock if residual else ConvBlock)(channels_in, channels_out, spatial, normalisation, activation, dropout)
 
-        unpool: Any = nn.ConvTranspose2d if spatial == 2 else nn.ConvTranspose3d
+        unpool: Any = QuickConvTranspose2d if spatial == 2 else QuickConvTranspose3d
         pool: Any = nn.MaxPool2d if spatial == 2 else nn.MaxPool3d
         self.down = nn.ModuleList(
             block(widths[level - 1] if level else channels, widths[level], dropout if level == depth - 1 and level else 0.0) for level in range(depth)

@@ -12,6 +12,7 @@ from napari_segtool.nets._blocks import crop_to
 from napari_segtool.nets._initialise import initialise
 from napari_segtool.nets._neighbours import mirrored
 from napari_segtool.nets._spans import Span, coarser, finer, joined
+from napari_segtool.nets._up_convolution import QuickConvTranspose2d
 
 _LEVELS = 4
 _STRIDE = 2**_LEVELS
@@ -62,7 +63,7 @@ class UNet2015(nn.Module):
         self.pool = nn.ModuleList(nn.MaxPool2d(2) for _ in range(_LEVELS))
         self.bottom = _block(widths[-2], widths[-1], dropout)
         rising = list(reversed(range(_LEVELS)))
-        self.unpool = nn.ModuleList(nn.ConvTranspose2d(widths[level + 1], widths[level], 2, stride=2) for level in rising)
+        self.unpool = nn.ModuleList(QuickConvTranspose2d(widths[level + 1], widths[level], 2, stride=2) for level in rising)
         self.up = nn.ModuleList(_block(2 * widths[level], widths[level]) for level in rising)
         self.head = nn.Conv2d(widths[0], classes, 1)
         initialise(self, "gaussian")
