@@ -34,8 +34,9 @@ _EPSILON = 1e-3
 class UNetEfficientNet(nn.Module):
     """A U-Net that comes down through EfficientNet-Lite0; the logits have the size of the input, whatever that is.
 
-    Blocks are named as in `nets._unet.UNet`: ``down.0`` (two convolutions at full resolution, which the published encoder lacks, for
-    detail), ``down.1`` … ``down.4`` and ``bottom`` (the published encoder), ``up.0`` (deepest) … ``up.4`` (full resolution) and ``head``.
+    Blocks are named as in `nets._unet.UNet`: ``down.0`` … ``down.3`` and ``bottom`` (the published encoder, from half the resolution), ``up.0``
+    (deepest) … ``up.3`` (half) and ``head``, whose logits are interpolated. Where the picture is not made smaller, two convolutions at full
+    resolution keep the detail that the published encoder lacks: they are ``down.0``, the encoder follows, and ``up.4`` brings them together.
 
     Parameters
     ----------
@@ -68,10 +69,12 @@ class UNetEfficientNet(nn.Module):
                     layers.append(InvertedBottleneck(before, after, kernel, stride if first else 1, widening))
                     before = after
             levels.append(nn.Sequential(*layers))
-        self.down = nn.ModuleList([ConvBlock(channels, _DETAIL_CHANNELS, 2, "batch"), *levels[:-1]])
+        self.detail = reduction == 1
+        fine = [ConvBlock(channels, _DETAIL_CHANNELS, 2, "batch")] if self.detail else []
+        self.down = nn.ModuleList([*fine, *levels[:-1]])
         self.bottom = nn.Sequential(*levels[-1], *dropout_layer(dropout, 2))
-        features = [_DETAIL_CHANNELS, *(stages[-1][-1] for stages in _LEVELS)]
-        widths = [features[-1], *(base_channels * width for width in _WIDTHS)]
+        features = [*([_DETAIL_CHANNELS] if self.detail else []), *(stages[-1][-1] for stages in _LEVELS)]
+        widths = [features[-1], *(base_channels * width for width in _WIDTHS[: len(features) - 1])]
         self.up = nn.ModuleList(
             ConvBlock(below + skip, width, 2, "batch", dropout=dropout if place < 2 else 0.0)
             for place, ((below, width), skip) in enumerate(zip(pairwise(widths), reversed(features[:-1]), strict=True))
@@ -83,18 +86,17 @@ class UNetEfficientNet(nn.Module):
         size = x.shape[2:]
         x = repeat_border(x, self.multiple)
         x = F.avg_pool2d(x, self.reduction) if self.reduction > 1 else x
-        detail, *encoder = self.down
-        skips, features = [detail(x)], x
-        for level in encoder:
+        skips, features = [fine(x) for fine in self.down[: self.detail]], x
+        for level in self.down[self.detail :]:
             features = level(features)  # (N, F, Y/2^i, X/2^i)
             skips.append(features)
         features = self.bottom(features)
         for enlarge, block, skip in zip(self.unpool, self.up, reversed(skips), strict=True):
             features = block(torch.cat((skip, enlarge(features)), 1))
-        logits: Tensor = self.head(features)  # (N, K, Y/r, X/r)
-        if self.reduction > 1:
-            logits = F.interpolate(logits, scale_factor=float(self.reduction), mode="bilinear")
-        return crop_to(logits, size)
+        logits: Tensor = self.head(features)
+        if not self.detail:
+            logits = F.interpolate(logits, scale_factor=2.0 * self.reduction, mode="bilinear")
+        return crop_to(logits, size)  # (N, K, Y, X)
 
     @torch.no_grad()
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
@@ -112,7 +114,7 @@ class UNetEfficientNet(nn.Module):
         ValueError
             If they are not those of EfficientNet-Lite0.
         """
-        encoder = [module for level in (*self.down[1:], self.bottom) for module in level.modules()]
+        encoder = [module for level in (*self.down[self.detail :], self.bottom) for module in level.modules()]
         kernels = [value for name, value in weights.items() if name.endswith("_conv.weight") or name == "_conv_stem.weight"]
         norms = [name.removesuffix(".running_var") for name in weights if name.endswith(".running_var") and name != "_bn1.running_var"]
         convolutions = [module for module in encoder if isinstance(module, nn.Conv2d)]
@@ -128,15 +130,15 @@ class UNetEfficientNet(nn.Module):
 
     def reads(self, _axis: int, span: Span) -> Span:
         """Return which pixels of the input the logits of a span depend on, along one axis and far from the border, by the arithmetic of the layers."""
-        wanted, risen = [], between(span, self.reduction)
-        for _ in self.up:  # from full resolution down
+        wanted, risen = [], span if self.detail else between(span, 2 * self.reduction)
+        for _ in self.up:  # from the finest down
             risen = grown(risen, _BLOCK_REACH)
             wanted.append(risen)
             risen = coarser(risen, 2)
         found = _read_by(self.bottom, risen)
-        for level, skip in zip(reversed(self.down[1:]), reversed(wanted[1:]), strict=True):
+        for level, skip in zip(reversed(self.down[self.detail :]), reversed(wanted[self.detail :]), strict=True):
             found = _read_by(level, joined(found, skip))
-        return finer(joined(found, grown(wanted[0], _BLOCK_REACH)), self.reduction)
+        return joined(found, grown(wanted[0], _BLOCK_REACH)) if self.detail else finer(found, self.reduction)
 
 
 class InvertedBottleneck(nn.Module):

@@ -33,7 +33,7 @@ def pretrained(channels: int, **params: Any) -> UNetEfficientNet:
 
 
 def encoded(network: UNetEfficientNet, pixels: Tensor) -> Tensor:
-    for level in (*network.down[1:], network.bottom):
+    for level in (*network.down[network.detail :], network.bottom):
         pixels = level(pixels)
     return pixels
 
@@ -73,14 +73,16 @@ def test_the_decoder_and_the_detail_are_drawn_from_the_seed_and_the_encoder_is_t
     assert changed == {"down.0", "up.0", "up.1", "up.2", "up.3", "up.4", "head.weight"}
 
 
-def test_the_stated_field_of_view_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("reduction", "wanted"), [(1, 979), (2, 1958)])
+def test_the_stated_field_of_view_is_the_measured_one(monkeypatch: pytest.MonkeyPatch, reduction: int, wanted: int) -> None:
     thin = tuple(tuple((*stage[:3], 1, 1) for stage in stages) for stages in _unet_efficientnet._LEVELS)
     monkeypatch.setattr(_unet_efficientnet, "_LEVELS", thin)
-    network = UNetEfficientNet(1, 2, base_channels=1)
-    plain = plain_copy(network)
-    for span in ((0, 0), (13, 13), (0, 31)):
+    monkeypatch.setattr("napari_segtool.nets._reach._LONGEST_PX", 4096)
+    network = UNetEfficientNet(1, 2, base_channels=1, reduction=reduction)
+    plain, step = plain_copy(network), network.multiple[0]
+    for span in ((0, 0), (13, 13), (0, step - 1)):
         assert touched(plain, network.multiple, 0, span) == network.reads(0, span)
-    assert max(last - first for first, last in (network.reads(0, (place, place)) for place in range(32))) == 978
+    assert max(last - first + 1 for first, last in (network.reads(0, (place, place)) for place in range(step))) == wanted
 
 
 def test_a_field_of_view_that_would_take_long_to_measure_is_stated_only() -> None:
