@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.labels import smallest_dtype
+from napari_segtool.core.neighbours import next_along
 from napari_segtool.core.planes import Fractions
 from napari_segtool.core.slabs import made_steps, slabs_along
 from napari_segtool.methods._basins import Basins, Edges, basins_steps, passes_steps
@@ -104,8 +105,7 @@ def _beside_another(objects: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels that have a face neighbour of another object."""
     beside = np.zeros(objects.shape, bool)
     for axis in range(objects.ndim):
-        low = (*(slice(None),) * axis, slice(None, -1))
-        high = (*(slice(None),) * axis, slice(1, None))
+        low, high = next_along(axis, objects.ndim)
         met = (objects[low] != objects[high]) & (objects[low] > 0) & (objects[high] > 0)
         beside[low] |= met
         beside[high] |= met

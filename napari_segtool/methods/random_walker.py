@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.errors import DataError
 from napari_segtool.core.given import Given
 from napari_segtool.core.labels import smallest_dtype
+from napari_segtool.core.neighbours import next_along
 from napari_segtool.core.params import Params, param
 from napari_segtool.core.planes import AnyRule, Fractions
 from napari_segtool.core.progress import Steps
@@ -161,8 +162,7 @@ def _conductance_steps(
 ) -> Generator[float, None, tuple[NDArray[np.float32], ...]]:
     weights = []
     for axis, length in enumerate(size):
-        low = (*(slice(None),) * axis, slice(None, -1))
-        high = (*(slice(None),) * axis, slice(1, None))
+        low, high = next_along(axis, grey.ndim)
         weight = grey[high] - grey[low]
         weight *= weight
         weight *= np.float32(-beta / 10)
@@ -180,8 +180,7 @@ def _source(weights: tuple[NDArray[np.float32], ...], painted: NDArray[np.float3
     """What flows from painted pixels into their neighbours."""
     source = np.zeros_like(painted)
     for axis, weight in enumerate(weights):
-        low = (*(slice(None),) * axis, slice(None, -1))
-        high = (*(slice(None),) * axis, slice(1, None))
+        low, high = next_along(axis, painted.ndim)
         source[low] += weight * painted[high]
         source[high] += weight * painted[low]
     return source
@@ -240,8 +239,7 @@ def _inner(labels: NDArray[Any]) -> NDArray[np.bool_]:
     """Where all face neighbours have the same label."""
     same = np.ones(labels.shape, bool)
     for axis in range(labels.ndim):
-        low = (*(slice(None),) * axis, slice(None, -1))
-        high = (*(slice(None),) * axis, slice(1, None))
+        low, high = next_along(axis, labels.ndim)
         equal = labels[low] == labels[high]
         same[low] &= equal
         same[high] &= equal
