@@ -221,7 +221,7 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
     head_of(loss)
     augmentation = _augmentation(params, reduction)
     return Plan(
-        network=_network_name(params),
+        network=params.network,
         network_params=_network_params(params, spatial, reduction),
         spatial=spatial,
         patch_px=(planes, side, side),
@@ -253,13 +253,9 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
     )
 
 
-def _network_name(params: UNetLearnerParams) -> str:
-    return "unet" if params.network == "auto" else params.network
-
-
 def _network_params(params: UNetLearnerParams, spatial: int, reduction: int) -> dict[str, Any]:
     """Those that the network has."""
-    known = {field.name for field in describe(NETWORKS.get(_network_name(params)).params)}
+    known = {field.name for field in describe(NETWORKS.get(params.network).params)}
     values = {
         "base_channels": params.base_channels,
         "depth": params.depth,
