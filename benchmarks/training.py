@@ -4,7 +4,8 @@
     python benchmarks/training.py --base-channels 16 --batch 8 --steps 10 --rounds 3 --busy
     python benchmarks/training.py --device cuda --steps 100 --workers 8
 
-A step is everything: a batch is drawn, cut, varied and normalised, goes forward and back through the same U-Net, and AdamW moves the weights. Each
+A step is everything: a batch is drawn, cut, varied and normalised, goes forward and back through the same U-Net, and AdamW moves the weights
+(``--optimiser muon``: ours by Muon, as in our default for masks, and the peers' by AdamW). Each
 engine runs in a child process of its own, one after the other, round after round; the medians of seconds are compared as ratios, because seconds move
 from day to day; processor time (of the training process) counts where other programs run beside. ``loading`` is what making a batch takes by itself as
 a share of the step, ``waiting`` how long the step really waited for it. Memory is the peak above the loaded libraries. ``--busy`` keeps a core busy
@@ -85,6 +86,7 @@ def our_engine(image: np.ndarray, labels: np.ndarray, options: argparse.Namespac
         batch=options.batch,
         loss=(LossTerm("cross-entropy"),),
         precision=options.precision,
+        optimiser=options.optimiser,
     )
     fields = tuple(Field(0, z, image[z : z + 1, None], labels[z : z + 1]) for z in range(len(image)))
     trainer = Trainer(plan, fields, channels=1, classes=2, normalisation=Normalisation(), device=options.device, seed=0, watch=Watch(Run(folder, {})))
@@ -289,6 +291,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes of the peers' DataLoader; threads of ours, 0 as many as it needs")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto", help="of our engine")
+    parser.add_argument("--optimiser", default="adamw", choices=("adamw", "muon"), help="of our engine; the peers have AdamW, masks are learned with Muon")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     parser.add_argument("--busy", action="store_true", help="keep one core busy beside")
     parser.add_argument("--json", type=Path, help="write the figures there as well")

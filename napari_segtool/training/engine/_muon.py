@@ -68,18 +68,30 @@ class Muon(torch.optim.Optimizer):
             self._step_rest([weight for weight in weights if not _is_inner(weight)], group)
 
     def _turn(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        alike: dict[torch.Size, list[Tensor]] = {}
         for weight in weights:
-            state, gradient = self.state[weight], weight.grad
-            assert gradient is not None
-            if not state:
-                state["momentum"] = torch.zeros_like(weight)
-            keep: Any = 1.0
-            if self.found_inf is not None:
-                keep, gradient = 1.0 - self.found_inf, torch.where(self.found_inf > 0, 0.0, gradient)
-            momentum = state["momentum"].mul_(1 - (1 - _MOMENTUM) * keep).add_(gradient)
-            direction = orthogonal((gradient + _MOMENTUM * momentum).flatten(1), self.number_format).reshape(weight.shape)
-            size = _SIZE * max(weight.shape[0], weight[0].numel()) ** 0.5
-            weight.mul_(1 - group["lr"] * group["weight_decay"] * keep).sub_(direction * (group["lr"] * size * keep))
+            alike.setdefault(_as_matrix(weight).shape, []).append(weight)
+        for shape, same in alike.items():
+            momenta = [self._nesterov(weight) for weight in same]
+            directions = orthogonal(torch.stack(momenta)) if len(same) > 1 else [orthogonal(momenta[0])]  # (K, n, m); one alone is not batched, which is quicker
+            size = _SIZE * max(shape) ** 0.5
+            for weight, direction in zip(same, directions, strict=True):
+                kernel = weight.movedim(1, -1)
+                keep: Any = 1.0 if self.found_inf is None else 1.0 - self.found_inf
+                kernel.mul_(1 - group["lr"] * group["weight_decay"] * keep).add_(direction.reshape(kernel.shape).mul(-group["lr"] * size * keep))
+
+    def _nesterov(self, weight: Tensor) -> Tensor:
+        """Follow the gradient with the momentum of a weight and return what both say together, ``(n, m)``, in the format of the products."""
+        state, gradient = self.state[weight], weight.grad
+        assert gradient is not None
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        if self.found_inf is None:
+            momentum = state["momentum"].mul_(_MOMENTUM).add_(gradient)
+        else:
+            gradient = torch.where(self.found_inf > 0, 0.0, gradient)
+            momentum = state["momentum"].mul_(1 - (1 - _MOMENTUM) * (1.0 - self.found_inf)).add_(gradient)
+        return _as_matrix(torch.add(gradient, momentum, alpha=_MOMENTUM)).to(self.number_format)
 
     def _step_rest(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         for weight in weights:
@@ -114,22 +126,26 @@ def _is_inner(weight: Tensor) -> bool:
     return weight.ndim >= 2 and min(weight.shape[0], weight[0].numel()) >= _FEWEST
 
 
-def orthogonal(matrix: Tensor, number_format: torch.dtype) -> Tensor:
-    """Return about the nearest orthogonal matrix: all singular values between 0.7 and 1.2, by five steps of a Newton–Schulz iteration.
+def _as_matrix(weight: Tensor) -> Tensor:
+    """Return a kernel as its outputs against everything they see, ``(n, m)``, in the order that needs no copy of weights in channels-last memory."""
+    return weight.movedim(1, -1).flatten(1)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Return about the nearest orthogonal matrices: all singular values between 0.7 and 1.2, by five steps of a Newton–Schulz iteration.
 
     Parameters
     ----------
-    matrix
-        ``(n, m)`` float32.
-    number_format
-        Of the matrix products.
+    matrices
+        ``(..., n, m)``; products are in their number format.
     """
     a, b, c = _COEFFICIENTS
-    turned = matrix.shape[0] > matrix.shape[1]
-    x: Tensor = (matrix.T if turned else matrix).to(number_format)
-    x = x / x.norm().clamp(min=1e-7)
+    turned = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if turned else matrices
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
     for _ in range(_ROUNDS):
-        gram: Tensor = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    found: Tensor = x.T if turned else x
-    return found.to(matrix.dtype)
+        gram = x @ x.mT
+        polynomial = (gram @ gram).mul_(c).add_(gram, alpha=b)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
+        x = polynomial @ x
+    return x.mT if turned else x
