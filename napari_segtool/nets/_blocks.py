@@ -28,12 +28,15 @@ def normalisation_layer(kind: str, channels: int, spatial: int) -> nn.Module:
 
 
 def activation_layer(kind: str) -> nn.Module:
-    """Make an activation: "relu", "leaky-relu", "elu" or "gelu"; what can work in place does."""
+    """Make an activation: "relu", "leaky-relu", "elu" or "gelu".
+
+    In place where that is no slower. ReLU in bfloat16 on a CPU is: a third slower than into fresh memory, which what it read gives back at once.
+    """
     if kind == "leaky-relu":
         return nn.LeakyReLU(0.01, inplace=True)
     if kind == "elu":
         return nn.ELU(inplace=True)
-    return nn.GELU() if kind == "gelu" else nn.ReLU(inplace=True)
+    return nn.GELU() if kind == "gelu" else nn.ReLU()
 
 
 def layer(kernel: Any, channels_in: int, channels_out: int, spatial: int, normalisation: str, activation: str = "", stride: Any = 1) -> list[nn.Module]:

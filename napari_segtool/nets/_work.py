@@ -16,7 +16,7 @@ class Work:
     Attributes
     ----------
     floats
-        Values of all feature maps; what works in place makes none.
+        Values of all feature maps that are held; what works in place, and ReLU, which gives back what it read, hold none of their own.
     products
         Multiplications of the convolutions.
     largest
@@ -46,7 +46,7 @@ def counted(network: nn.Module) -> Iterator[Work]:
     def look(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
         if not isinstance(output, Tensor) or isinstance(module, nn.Identity):
             return
-        if not getattr(module, "inplace", False):
+        if not getattr(module, "inplace", False) and not isinstance(module, nn.ReLU):
             work.floats += output.numel()
         weight = getattr(module, "weight", None)
         if isinstance(weight, Tensor) and weight.ndim > 2:
