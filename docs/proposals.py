@@ -27,6 +27,8 @@ CPU, GPU = Machine("cpu", 16 * 1024), Machine("cuda:0", 24 * 1024)
 TOLD = (
     "dimensions",
     "network",
+    "initialisation",
+    "retain",
     "resolution",
     "patch_px",
     "depth",

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.nets._em_weights import start_from_em
 from napari_segtool.nets._imagenet import imagenet_weights
 
-InitialisationKind = Literal["kaiming", "gaussian", "orthogonal", "imagenet"]
+InitialisationKind = Literal["kaiming", "gaussian", "orthogonal", "imagenet", "em"]
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED, nn.Linear)
@@ -27,7 +28,8 @@ def initialise(network: nn.Module, kind: InitialisationKind) -> None:
     - ``"kaiming"``: uniform from −√(6/N) to √(6/N), the same variance without tails;
     - ``"orthogonal"``: a random orthogonal matrix times √2.
 
-    ``"imagenet"`` is ``"gaussian"``, but for an encoder that was trained on ImageNet: it starts from the published weights.
+    ``"imagenet"`` is ``"gaussian"``, but for an encoder that was trained on ImageNet: it starts from the published weights. ``"em"`` is ``"gaussian"`` for
+    the head alone: the rest of the U-Net starts from weights that know membranes, cytoplasm and mitochondria, see `start_from_em`.
 
     Normalisation layers keep what they were made with. Call it before weights are moved to another memory format, so that the same seed gives the same weights.
 
@@ -36,12 +38,12 @@ def initialise(network: nn.Module, kind: InitialisationKind) -> None:
     network
         Changed in place.
     kind
-        One of the four.
+        One of the five.
 
     Raises
     ------
     ParameterError
-        If the kind is unknown, or the network has no encoder that was trained on ImageNet.
+        If the kind is unknown, or the network is not one that there are such weights for.
     MissingExtraError
         If the package with the published weights is not installed.
 
@@ -64,6 +66,10 @@ def initialise(network: nn.Module, kind: InitialisationKind) -> None:
         if load is None:
             raise ParameterError("There are no ImageNet weights for this network.", hint="Choose network=unet-efficientnet, or another one.")
         load(imagenet_weights())
+        return
+    if kind == "em":
+        initialise(network, "gaussian")
+        start_from_em(network)
         return
     for module in network.modules():
         if not isinstance(module, _LAYERS):

@@ -50,7 +50,9 @@ class Plan:
     momentum, nesterov
         Of SGD.
     initialisation
-        Of the weights: Kaiming, Gaussian with deviation √(2/N), or orthogonal.
+        Of the weights, see `nets._initialise.initialise`.
+    retain
+        How strongly a network that begins with the weights for electron microscopy is held to what they see, see `engine._retained.Retained`.
     schedule
         How the learning rate falls.
     warm_up
@@ -102,7 +104,8 @@ class Plan:
     optimiser: Literal["muon", "adamw", "adam", "sgd"] = "muon"
     momentum: float = 0.99
     nesterov: bool = True
-    initialisation: Literal["kaiming", "gaussian", "orthogonal", "imagenet"] = "kaiming"
+    initialisation: Literal["kaiming", "gaussian", "orthogonal", "imagenet", "em"] = "kaiming"
+    retain: float = 0.0
     schedule: Literal["cosine", "step", "polynomial", "one-cycle", "constant"] = "cosine"
     warm_up: float = 0.03
     gradient_limit: float = 5.0

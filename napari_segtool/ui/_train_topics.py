@@ -25,6 +25,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
         "deep_supervision",
         "dropout",
         "initialisation",
+        "retain",
     ),
     "Patches": ("patch_px", "patch_planes", "batch", "accumulate", "grey_values", "precision"),
     "Loss and weights": ("loss", "class_balance", "border_weight", "border_sigma_px"),

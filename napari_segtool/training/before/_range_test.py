@@ -153,8 +153,8 @@ def _test(run: Run, plan: Plan, steps: int, lowest: float, highest: float, folde
         seed=run.seed,
         watch=_Deaf(run),
     )
-    if (run.folder / "start").exists():
-        trainer.start_from(load_network(open_bundle(run.folder / "start")).state_dict())
+    if run.start_folder is not None:
+        trainer.start_from(load_network(open_bundle(run.start_folder)).state_dict())
     trainer.choose_precision()
     if plan.border_weight:
         weights, flat = trainer.weights.tolist(), plan.spatial == 2

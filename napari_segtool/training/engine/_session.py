@@ -209,6 +209,7 @@ class Sitting:
                     mirror=cost.mirror,
                     sparse=self.sparse,
                     most=cost.windows,
+                    known=self.trainer.ask_beginning if self.trainer.retained else None,
                 )
                 break
             except (RuntimeError, MemoryError) as error:
@@ -334,8 +335,8 @@ class Sitting:
         return True
 
     def _start_from(self) -> None:
-        folder = self.run.folder / "start"
-        if not folder.exists():
+        folder = self.run.start_folder
+        if folder is None:
             return
         weights = load_network(open_bundle(folder)).state_dict()
         count = self.trainer.start_from(weights)

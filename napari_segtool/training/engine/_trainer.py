@@ -6,7 +6,7 @@ import contextlib
 import copy
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from napari_segtool.training.data._patches import PatchSampler
 from napari_segtool.training.engine._muon import Muon
 from napari_segtool.training.engine._number_format import autocast_to, choose_format
 from napari_segtool.training.engine._optimiser import make_optimiser
+from napari_segtool.training.engine._retained import Retained
 from napari_segtool.training.engine._supervision import supervised, unpadded
 from napari_segtool.training.engine._watch import StopRequestedError, Watch
 from napari_segtool.training.losses._class_weights import class_weights
@@ -70,7 +71,8 @@ class Trainer:
             initialise(network, plan.initialisation)
         self.network = network.to(self.device, memory_format=self._layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        for each in (self.network, self.average):
+        self.retained = Retained(self.network, plan.retain) if plan.retain else None
+        for each in (self.network, self.average, *([self.retained.before] if self.retained else [])):
             watch.attach(each)
         self._sampler = PatchSampler(fields, classes, balance=plan.draw_balance, seed=seed)
         pixels = torch.from_numpy(self._sampler.pixels)
@@ -202,8 +204,16 @@ class Trainer:
 
     def ask(self, images: Tensor) -> Tensor:
         """Return the logits of the averaged weights, float32, on the CPU's or GPU's own device."""
+        return self._asked(self.average, images)
+
+    def ask_beginning(self, images: Tensor) -> Tensor:
+        """Return what the weights it is held to take the pixels for: logits of the classes they know."""
+        assert self.retained is not None
+        return self._asked(self.retained.ask, images)
+
+    def _asked(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         with torch.no_grad(), autocast_to(self.precision, self.device):
-            logits: Tensor = self.average(images.to(self.device).contiguous(memory_format=self._layout))
+            logits = network(images.to(self.device).contiguous(memory_format=self._layout))
         return logits.float()
 
     def shrink(self) -> str:
@@ -274,7 +284,8 @@ class Trainer:
         with autocast_to(self.precision, self.device):
             # (N, K, [Z,] Y, X), or several, each next one coarser
             outputs = unpadded(self.network, images, target.shape[1:]) if self.plan.rim_px else self.network(images)
-        return supervised(self._criterion, outputs, target, weights)
+            forgotten = self.retained.loss(images) if self.retained else 0.0
+        return supervised(self._criterion, outputs, target, weights) + forgotten
 
     @torch.no_grad()
     def _follow(self) -> None:

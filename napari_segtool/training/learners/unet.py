@@ -53,8 +53,20 @@ class UNetLearnerParams(Params):
     dropout: float = param(
         -1.0, "Share of features dropped in the deepest blocks while training; -1: 0.3 for paint, none for masks.", ge=-1, le=0.9, advanced=True
     )
-    initialisation: Literal["auto", "gaussian", "kaiming", "orthogonal", "imagenet"] = param(
-        "auto", "Weights to begin with: Gaussian is √(2/N), imagenet are published ones for the encoder that has some; auto takes those.", advanced=True
+    initialisation: Literal["auto", "gaussian", "kaiming", "orthogonal", "imagenet", "em"] = param(
+        "auto",
+        "Weights to begin with: Gaussian is √(2/N), imagenet are published ones for the encoder that has some, em know electron microscopy from sections "
+        "made by code; auto takes what suits.",
+        advanced=True,
+    )
+
+    retain: float = param(
+        -1.0,
+        "Weights for electron microscopy only: how strongly pixels that are not labelled hold the network to what those weights see in them; -1: 1 for paint, "
+        "none for masks.",
+        ge=-1,
+        le=100,
+        advanced=True,
     )
 
     loss: str = param(

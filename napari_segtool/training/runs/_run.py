@@ -38,6 +38,7 @@ from napari_segtool.training.runs._pixel_weights import check_mass, store_weight
 FORMAT = 1
 DEFAULT_MINUTES = 10.0
 _STALE_S = 3.0
+_START = "start"
 
 Request = Literal["stop", "cancel"]
 State = Literal["new", "training", "done", "stopped", "cancelled", "failed", "interrupted"]
@@ -111,6 +112,12 @@ class Run:
     def model_folder(self) -> Path:
         """Folder of the bundle."""
         return self.folder / "model"
+
+    @property
+    def start_folder(self) -> Path | None:
+        """Copy of the model that the training goes on from; None where there is none."""
+        folder = self.folder / _START
+        return folder if folder.exists() else None
 
     @property
     def event_path(self) -> Path:
@@ -271,7 +278,7 @@ def create_run(
             remarks.append(remark)
         write_atomically(folder / "data" / "index.json", as_json({"pairs": [asdict(record) for record in stored]}))
         if start is not None:
-            shutil.copytree(start, folder / "start")
+            shutil.copytree(start, folder / _START)
         for name in ("checkpoints", "preview"):
             (folder / name).mkdir()
         config = {

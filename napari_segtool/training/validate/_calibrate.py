@@ -99,6 +99,7 @@ def calibrate(
     mirror: Mirror = False,
     sparse: bool = False,
     most: int = MOST_CASES,
+    known: Ask | None = None,
 ) -> Generator[None, None, Decision]:
     """Find where to draw the border between classes; yields after every answer of the network and between the parts of the search.
 
@@ -116,6 +117,8 @@ def calibrate(
         Whether the labels are paint.
     most
         Windows to look at, spread evenly.
+    known
+        Logits of the classes that the weights knew which the network began with; None where they knew none.
     """
     cases: list[Case] = []
     for field, tile in spread_evenly(windows, most):
@@ -127,11 +130,12 @@ def calibrate(
             yield
         assert total is not None
         assert field.check is not None
-        inner = tile.inner[1:] if spatial == 2 else tile.inner
-        chances = on_image(total / len(turns_of(mirror)), field, tile.outer)[0][(slice(None), *inner)].cpu().numpy()  # (K, [Z,] Y, X)
+        inner = (slice(None), *(tile.inner[1:] if spatial == 2 else tile.inner))
+        chances = on_image(total / len(turns_of(mirror)), field, tile.outer)[0][inner].cpu().numpy()  # (K, [Z,] Y, X)
+        seen = None if known is None else on_image(known(pixels).float().softmax(1), field, tile.outer)[0][inner].cpu().numpy()  # (E, Y, X)
         check = np.asarray(field.check[tile.core])
         learn = np.asarray(field.learn[tile.core]) if field.learn.size else np.full_like(check, IGNORED)
-        cases += _planes(chances[:, None] if spatial == 2 else chances, check, learn)
+        cases += [replace(case, known=seen) for case in _planes(chances[:, None] if spatial == 2 else chances, check, learn)]
     decision = Decision((), "none")
     for found in decide(cases, classes, sparse=sparse):
         decision = found

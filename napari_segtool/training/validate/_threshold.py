@@ -7,7 +7,8 @@ probability, chosen by what the held-out pixels can judge:
 - *objects*: labels are dense and objects lie close together. How well the objects agree with the true ones counts: the Rand score of the ISBI 2012
   challenge, smoothed over neighbouring thresholds, because the next picture is a little different.
 - *web*: two classes are painted, and by what the network says one of them is a thin web (a membrane) that parts the other into many pieces. Its gaps are
-  closed; the bias makes it as common as the probabilities of all pixels say that it is. Strokes cannot tell more.
+  closed; the bias makes it as common as pretrained weights see it where they know both classes, else as the probabilities of all pixels say that it is.
+  Strokes cannot tell more.
 - *strokes*: two classes are painted otherwise. A stroke is in one piece where its class leads from one end to the other; how many are counts. Strokes that
   were learned from are looked at as well, as few are held out.
 - *dice*: in all other cases the mean Dice of the classes; for paint with equal mass for each class, because how much was painted of each says nothing.
@@ -32,12 +33,14 @@ from napari_segtool.methods._closed_contours import with_closed_contours_steps
 from napari_segtool.training.runs._pairs import IGNORED
 from napari_segtool.training.survey._touching import gaps_between
 from napari_segtool.training.validate._agreement import object_agreement
+from napari_segtool.training.validate._known_shares import known_shares
 from napari_segtool.training.validate._parting import parts_the_other
 from napari_segtool.training.validate._strokes_intact import StrokeStrengths, measure_strokes
 
 _GRID = np.arange(-12, 13) / 4
 _FINE_GRID = np.arange(-30, 31) / 10
 _MOST_SHIFT, _ROUNDS = 1.5, 50
+_MOST_KNOWN_SHIFT = 3.0
 _SMOOTHING = 1.0
 """Of the objects' agreement, in units of the bias."""
 _DICE_TO_LOSE, _DICE_SHARE = 0.05, 0.1
@@ -65,11 +68,14 @@ class Case:
         ``(Y, X)`` uint8 class indices of the held-out pixels, 255 elsewhere.
     learn
         The same of the pixels learned from; they only steady the strokes.
+    known
+        ``(E, Y, X)`` float32: what the weights that the network began with take the pixels for, adding up to 1; None where they knew no classes.
     """
 
     chances: NDArray[np.float32]
     check: NDArray[np.uint8]
     learn: NDArray[np.uint8]
+    known: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,10 @@ def decide(cases: Sequence[Case], classes: int, *, sparse: bool) -> Iterator[Dec
     pixels = _Pixels(cases, classes, balanced=sparse)
     yield Decision((), "none")
     if sparse and classes == 2:
+        shares = known_shares(cases, classes)
         for index in (0, 1):
-            bias = _along(index, _prior_shift(cases, index), classes)
+            shift = _prior_shift(cases, index) if shares is None else _share_shift(cases, index, float(shares[index]))
+            bias = _along(index, shift, classes)
             shut = yield from _closed(cases, bias, index)
             if parts_the_other([case.chances for case in shut], index):
                 yield replace(_decision(bias, "web", math.nan, math.nan), separator=index)
@@ -176,6 +184,12 @@ def _prior_shift(cases: Sequence[Case], index: int) -> float:
         risen, rest = chances * share, (1 - chances) * (1 - share)
         share = float(np.mean(risen / np.maximum(risen + rest, 1e-12)))
     return float(np.clip(math.log(max(share, 1e-6) / max(1 - share, 1e-6)), -_MOST_SHIFT, _MOST_SHIFT))
+
+
+def _share_shift(cases: Sequence[Case], index: int, share: float) -> float:
+    """The bias of one of two classes with which it has that share of all pixels."""
+    odds = np.concatenate([np.log(np.maximum(case.chances[index], 1e-12) / np.maximum(1 - case.chances[index], 1e-12)).reshape(-1) for case in cases])
+    return float(np.clip(-np.quantile(odds, 1 - share), -_MOST_KNOWN_SHIFT, _MOST_KNOWN_SHIFT))
 
 
 def _closed(cases: Sequence[Case], bias: NDArray[np.float64], separator: int) -> Generator[Decision, None, list[Case]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,40 @@ def test_from_paint_it_is_varied_strongly_with_dropout_and_without_dice() -> Non
     settled, why = chosen(found(image, strokes, "ZYX", labels_are="paint"))
     assert (settled.loss, settled.dropout, settled.augmentation, settled.resolution, settled.border_weight) == ("cross-entropy", 0.3, "strong", "full", 0)
     assert "trokes" in why["loss"] + why["resolution"]
+
+
+@pytest.mark.parametrize(
+    ("params", "initialisation"),
+    [
+        ({}, "em"),
+        ({"dimensions": "2.5-D"}, "em"),
+        ({"base_channels": 16}, "gaussian"),
+        ({"resolution": "half"}, "gaussian"),
+        ({"residual": True}, "gaussian"),
+        ({"depth": 3}, "gaussian"),
+        ({"normalisation": "group"}, "gaussian"),
+        ({"dimensions": "3-D"}, "gaussian"),
+        ({"network": "unet2015"}, "gaussian"),
+        ({"initialisation": "kaiming"}, "kaiming"),
+    ],
+)
+def test_weights_for_electron_microscopy_are_chosen_where_they_fit(params: dict[str, Any], initialisation: str) -> None:
+    image = micrographs(40, alike=False)
+    strokes = np.zeros_like(image)
+    strokes[3, 10, 10:50], strokes[3, 30, 10:50] = 1, 2
+    settled, why = chosen(found(image, strokes, "ZYX", labels_are="paint"), **params)
+    assert (settled.initialisation, settled.retain) == (initialisation, 1.0 if initialisation == "em" else 0.0)
+    assert ("retain" in why) == (initialisation == "em")
+    plan = plan_of(settled, painted=True, largest_px=128)
+    assert (plan.initialisation, plan.retain) == (settled.initialisation, settled.retain)
+
+
+def test_they_are_not_for_masks_or_other_pictures() -> None:
+    masks = found(micrographs(20, alike=False), membranes(20), "ZYX", (0.05, 0.004, 0.004))
+    painted = replace(masks, painted=True, gaps=None)
+    for seen in (masks, replace(painted, modality="fluorescence"), replace(painted, channels=3)):
+        assert chosen(seen)[0].initialisation == "gaussian"
+    assert chosen(painted)[0].initialisation == "em"
 
 
 def test_ultrasound_is_known_by_its_looks_and_never_turned_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,14 @@ SETUPS = {
     "sgd, two batches a step": {"optimiser": "sgd", "momentum": 0.9, "learning_rate": 0.01, "accumulate": 2},
     "adam, deep supervision": {"optimiser": "adam", "deep_supervision": True, "depth": 3},
     "adamw, weight map, one cycle": {"border_weight": 10.0, "schedule": "one-cycle", "initialisation": "orthogonal", "gradient_limit": 0},
+    "held to the weights for electron microscopy": {
+        "initialisation": "em",
+        "base_channels": 32,
+        "depth": 4,
+        "patch_px": 32,
+        "retain": 1.0,
+        "optimiser": "adamw",
+    },
     "sigmoid heads": {"loss": "binary-cross-entropy + dice", "metric": "loss", "average_steps": 5},
 }
 

@@ -10,14 +10,15 @@ import pytest
 
 import napari_segtool as segtool
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.labels import Labels
 from napari_segtool.core.params import describe
 from napari_segtool.core.progress import drain
-from napari_segtool.core.registry import LEARNERS
+from napari_segtool.core.registry import LEARNERS, SAMPLES
 from napari_segtool.core.stack import Stack
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.data._augment import STILL
 from napari_segtool.training.learners.unet import UNetLearnerParams, plan_unet
-from tests.training.blobs import blobs, tiny_run
+from tests.training.blobs import blobs, messages, tiny_run
 
 
 def terms(plan: Plan) -> dict[str, float]:
@@ -124,3 +125,22 @@ def test_imagenet_weights_are_for_the_network_that_has_them(tmp_path: Path) -> N
     run = tiny_run(tmp_path / "run", network="unet", initialisation="imagenet")
     with pytest.raises(ParameterError, match="unet-efficientnet"):
         drain(LEARNERS.get("unet").function(run))
+
+
+def test_paint_on_electron_microscopy_starts_from_what_is_known_of_it_but_a_model_to_go_on_from_comes_first(tmp_path: Path) -> None:
+    sample = SAMPLES.get("em")
+    stack, truth = sample.function(sample.params.build(seed=3, size_px=256, slices=2))
+    strokes = np.zeros(stack.shape, np.uint8)
+    strokes[0, ::16] = np.where(truth.data[0, ::16] == 0, 1, 2)
+    pairs = {"pairs": [(stack, Labels(strokes, "ZYX"))], "labels_are": "paint", "base_channels": 32, "depth": 0, "patch_px": 0}
+    first = tiny_run(tmp_path / "first", steps=2, **pairs)
+    plan = plan_unet(first)
+    assert (plan.initialisation, plan.retain, plan.optimiser) == ("em", 1.0, "adamw")
+    drain(LEARNERS.get("unet").function(first))
+    assert "made by code" in messages(first)
+    second = tiny_run(tmp_path / "second", steps=2, start_from=first.folder, **pairs)
+    plan = plan_unet(second)
+    assert (plan.initialisation, plan.retain) == ("gaussian", 0.0)
+    asked = tiny_run(tmp_path / "asked", steps=2, start_from=first.folder, **pairs, initialisation="orthogonal", retain=2.0)
+    plan = plan_unet(asked)
+    assert (plan.initialisation, plan.retain) == ("orthogonal", 0.0)
