@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from napari_segtool.training.validate._threshold import Case
 
-LEAST_RIGHT = 0.75
-"""Share of the strokes of a class that the pretrained weights must see as what belongs to it, or they know other things than what was painted."""
+LEAST_RIGHT = 0.6
+"""Share of the strokes of a class that the pretrained weights must see as what belongs to it, or they know other things than what was painted; strokes
+along a membrane stray from it, so that it is never all."""
 _SHOWN = 0.2
 """A class of the weights is shown by strokes that have this share of it."""
 
