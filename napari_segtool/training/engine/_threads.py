@@ -38,6 +38,11 @@ class ThreadTuner:
         """Whether a trial is under way."""
         return bool(self._steps_left)
 
+    @property
+    def tried(self) -> bool:
+        """Whether a trial is over, so that the number of threads is a measured choice."""
+        return bool(self._times) and not self.trying
+
     def after_step(self, seconds: float, now: float) -> None:
         """Take note of a step's time and set torch's threads for the next one.
 

@@ -32,9 +32,12 @@ def test_on_a_free_machine_all_threads_stay_and_on_a_busy_one_fewer_are_taken_an
 
     torch.set_num_threads(4)
     tuner, now = ThreadTuner(4, every_s=10), time.monotonic()
+    assert not tuner.tried
     now = train(tuner, {1: 1.0, 2: 0.5, 4: 0.25}, now, 100)
     while tuner.trying:
+        assert not tuner.tried
         now = train(tuner, {1: 1.0, 2: 0.5, 4: 0.25}, now, 0.1)
+    assert tuner.tried
     assert torch.get_num_threads() == 4
     busy = {1: 1.0, 2: 2.0, 4: 6.0}
     now = train(tuner, busy, now, 2000)
