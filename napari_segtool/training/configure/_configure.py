@@ -160,7 +160,8 @@ def _initialisation(at: _Chooser) -> Choice:
     here = {**at.params.model_dump(), "reduction": at.shrink}
     known = at.params.network == "unet" and not at.volumes and all(here[name] == value for name, value in EM_NETWORK.items())
     if known and at.found.painted and at.found.modality == "electron microscopy" and at.found.channels == 1:
-        return "em", "The images look like electron microscopy and little is labelled: the network starts from weights that learned such tissue on sections made by code."
+        why = "The images look like electron microscopy and little is labelled"
+        return "em", f"{why}: the network starts from weights that learned such tissue on sections made by code."
     return "gaussian", ""
 
 
