@@ -62,7 +62,7 @@ class UNetLearnerParams(Params):
 
     retain: float = param(
         -1.0,
-        "Weights for electron microscopy only: how strongly pixels that are not labelled hold the network to what those weights see in them; -1: 1 for paint, "
+        "Weights for electron microscopy only: how strongly the network is held to what those weights see in every pixel, labelled or not; -1: 1 for paint, "
         "none for masks.",
         ge=-1,
         le=100,
