@@ -4,7 +4,7 @@
     python benchmarks/pretrain_em.py --stacks 2 --steps 20 --run /tmp/try --out /tmp/try.safetensors
 
 The ``em`` samples of other seeds than the documentation shows (100 and up) are learned as masks of membrane, cytoplasm and mitochondrion with the
-product's own engine and settings. What is kept is everything but the head, in half precision.
+product's own engine and settings. All weights are kept, those of the head too; kernels in half precision.
 """
 
 from __future__ import annotations

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 EM_NETWORK: Mapping[str, Any] = {"base_channels": 32, "depth": 4, "reduction": 1, "normalisation": "batch", "activation": "relu", "residual": False}
 """The U-Net they are of; it works on planes, with neighbouring sections or without."""
-EM_CLASSES = ("membrane", "cytoplasm", "mitochondrion")
-"""What its head tells apart."""
 HEAD = "head."
 _FIRST = "down.0.0.weight"
 _FILE = Path(__file__).parent / "weights" / "unet_em.safetensors"

@@ -10,8 +10,9 @@ import torch
 
 from napari_segtool.core.errors import ModelError, ParameterError
 from napari_segtool.core.registry import NETWORKS, SAMPLES
+from napari_segtool.io.samples.em import CLASS_NAMES
 from napari_segtool.nets import _em_weights
-from napari_segtool.nets._em_weights import EM_CLASSES, EM_NETWORK, em_weights, start_from_em
+from napari_segtool.nets._em_weights import EM_NETWORK, em_weights, start_from_em
 from napari_segtool.nets._initialise import initialise
 from napari_segtool.nets._unet import UNet
 
@@ -23,7 +24,7 @@ def em_unet(channels: int = 1, classes: int = 2, **other: object) -> UNet:
 
 
 def with_their_head() -> UNet:
-    network = em_unet(classes=len(EM_CLASSES))
+    network = em_unet(classes=len(CLASS_NAMES))
     initialise(network, "em")
     weights = em_weights()
     network.head.load_state_dict({"weight": weights["head.weight"], "bias": weights["head.bias"]})
@@ -41,7 +42,7 @@ def section(seed: int) -> tuple[torch.Tensor, np.ndarray]:
 def test_with_their_own_head_they_tell_the_parts_of_tissue_they_have_not_seen() -> None:
     image, truth = section(seed=7)  # they were learned from the seeds 100 and up
     found = with_their_head()(image)[0].argmax(0).numpy()
-    dice = [2 * ((found == index) & (truth == index)).sum() / ((found == index).sum() + (truth == index).sum()) for index in range(len(EM_CLASSES))]
+    dice = [2 * ((found == index) & (truth == index)).sum() / ((found == index).sum() + (truth == index).sum()) for index in range(len(CLASS_NAMES))]
     assert min(dice) > 0.85
 
 

@@ -68,6 +68,7 @@ class Muon(torch.optim.Optimizer):
             self._step_rest([weight for weight in weights if not _is_inner(weight)], group)
 
     def _turn(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        keep = self._keep
         alike: dict[torch.Size, list[Tensor]] = {}
         for weight in weights:
             alike.setdefault(_as_matrix(weight).shape, []).append(weight)
@@ -77,8 +78,12 @@ class Muon(torch.optim.Optimizer):
             size = _SIZE * max(shape) ** 0.5
             for weight, direction in zip(same, directions, strict=True):
                 kernel = weight.movedim(1, -1)
-                keep: Any = 1.0 if self.found_inf is None else 1.0 - self.found_inf
                 kernel.mul_(1 - group["lr"] * group["weight_decay"] * keep).add_(direction.reshape(kernel.shape).mul(-group["lr"] * size * keep))
+
+    @property
+    def _keep(self) -> Any:
+        """1, or 0 where the engine has found a gradient that is not finite: then nothing moves."""
+        return 1.0 if self.found_inf is None else 1.0 - self.found_inf
 
     def _nesterov(self, weight: Tensor) -> Tensor:
         """Follow the gradient with the momentum of a weight and return what both say together, ``(n, m)``, in the format of the products."""
@@ -86,11 +91,9 @@ class Muon(torch.optim.Optimizer):
         assert gradient is not None
         if not state:
             state["momentum"] = torch.zeros_like(weight)
-        if self.found_inf is None:
-            momentum = state["momentum"].mul_(_MOMENTUM).add_(gradient)
-        else:
+        if self.found_inf is not None:
             gradient = torch.where(self.found_inf > 0, 0.0, gradient)
-            momentum = state["momentum"].mul_(1 - (1 - _MOMENTUM) * (1.0 - self.found_inf)).add_(gradient)
+        momentum = state["momentum"].mul_(1 - (1 - _MOMENTUM) * self._keep).add_(gradient)
         return _as_matrix(torch.add(gradient, momentum, alpha=_MOMENTUM)).to(self.number_format)
 
     def _step_rest(self, weights: list[Tensor], group: dict[str, Any]) -> None:

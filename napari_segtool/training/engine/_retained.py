@@ -56,8 +56,7 @@ class Retained:
         """Return what the network took the pixels for as it began: logits of the classes of its old head, ``(N, E, Y, X)``."""
         size = images.shape[2:]
         self.before(images)
-        features = self._features.pop(True)
-        return crop_to(F.conv2d(features, self._kernel.to(features), self._shift.to(features)), size)
+        return crop_to(self._told(self._features.pop(True)), size)
 
     def loss(self, images: Tensor) -> Tensor:
         """Return how far the network has come from its beginning: the mean over all pixels of the divergence of Kullback and Leibler, times the strength.
@@ -71,11 +70,9 @@ class Retained:
         """
         with torch.no_grad():
             self.before(images)
-            wanted = self._chances(True)
-        now = self._chances(False)
-        self._features.clear()  # they hold the whole step
+        wanted, now = (self._told(self._features.pop(old)).float().log_softmax(1) for old in (True, False))  # kept, they would hold the whole step
         return self._strength * F.kl_div(now, wanted, log_target=True, reduction="none").sum(1).mean()
 
-    def _chances(self, old: bool) -> Tensor:
-        features = self._features[old]
-        return F.conv2d(features, self._kernel.to(features), self._shift.to(features)).float().log_softmax(1)
+    def _told(self, features: Tensor) -> Tensor:
+        """What the old head says of features."""
+        return F.conv2d(features, self._kernel.to(features), self._shift.to(features))

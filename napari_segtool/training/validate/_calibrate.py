@@ -132,7 +132,7 @@ def calibrate(
         assert field.check is not None
         inner = (slice(None), *(tile.inner[1:] if spatial == 2 else tile.inner))
         chances = on_image(total / len(turns_of(mirror)), field, tile.outer)[0][inner].cpu().numpy()  # (K, [Z,] Y, X)
-        seen = None if known is None else on_image(known(pixels).float().softmax(1), field, tile.outer)[0][inner].cpu().numpy()  # (E, Y, X)
+        seen = None if known is None else on_image(known(pixels).softmax(1), field, tile.outer)[0][inner].cpu().numpy()  # (E, Y, X)
         check = np.asarray(field.check[tile.core])
         learn = np.asarray(field.learn[tile.core]) if field.learn.size else np.full_like(check, IGNORED)
         cases += [replace(case, known=seen) for case in _planes(chances[:, None] if spatial == 2 else chances, check, learn)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from napari_segtool.training.validate._threshold import Case
 
-LEAST_RIGHT = 0.6
+_LEAST_RIGHT = 0.6
 """Share of the strokes of a class that the pretrained weights must see as what belongs to it, or they know other things than what was painted; strokes
 along a membrane stray from it, so that it is never all."""
 _SHOWN = 0.2
@@ -51,7 +51,7 @@ def known_shares(cases: Sequence[Case], classes: int) -> NDArray[np.float64] | N
     shown = np.stack([np.concatenate(each).mean(0) for each in seen])  # (K, E)
     painted, belongs = shown.max(0) >= _SHOWN, shown.argmax(0)
     right = [shown[index, painted & (belongs == index)].sum() for index in range(classes)]
-    if min(right) < LEAST_RIGHT:
+    if min(right) < _LEAST_RIGHT:
         return None
     both = np.mean(together, axis=0)  # (E, K): how common each pair is
     shares = both[~painted].sum(0)
