@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from napari_segtool.nets._resample import Grid
 from napari_segtool.nets._tiling import Tile, plan_tiles
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.runs._pairs import IGNORED
+from napari_segtool.training.validate._tally import Tally
 
 MOST_WINDOWS = 48
 _CONTEXT_PX = 32
@@ -30,7 +31,7 @@ Ask = Callable[[Tensor], Tensor]
 """Turns normalised input ``(1, C, [Z,] Y, X)`` into logits, float32."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Validation:
     """How well held-out pixels are told apart.
 
@@ -44,12 +45,15 @@ class Validation:
         Dice of each class; NaN for those that do not occur.
     iou
         Mean intersection over union of the same classes.
+    tally
+        What was counted.
     """
 
     loss: float
     dice: float
     classes: tuple[float, ...]
     iou: float = math.nan
+    tally: Tally = dataclasses.field(default_factory=Tally, compare=False)
 
 
 NOTHING = Validation(math.nan, math.nan, ())
@@ -153,9 +157,8 @@ def validate(
     held
         Whether held-out pixels are scored, or those learned from.
     """
-    classes = len(weights)
-    shared, truths, guesses = (np.zeros(classes, np.int64) for _ in range(3))
-    loss, mass = 0.0, 0.0
+    classes, tally = len(weights), Tally()
+    places = {field: place for place, field in enumerate(dict.fromkeys(field for field, _ in windows))}
     for field, tile in windows:
         logits = ask(read_box(field, tile.outer, normalisation, spatial == 2, neighbours)).float().cpu()
         inner = tile.inner[1:] if spatial == 2 else tile.inner
@@ -167,15 +170,11 @@ def validate(
         assert marks is not None
         target = torch.from_numpy(np.array(marks[tile.core])).reshape(scores.shape[0], *scores.shape[2:]).long()
         known = target != IGNORED
-        loss += float(F.nll_loss(scores, target, weight=weights, ignore_index=IGNORED, reduction="sum"))
-        mass += float(weights[target[known]].sum())
-        truth, guess = target[known].numpy(), scores.argmax(1)[known].numpy()
-        shared += np.bincount(truth[truth == guess], minlength=classes)
-        truths += np.bincount(truth, minlength=classes)
-        guesses += np.bincount(guess, minlength=classes)
-        dice = np.where(truths > 0, 2 * shared / np.maximum(truths + guesses, 1), np.nan)
-        iou = np.where(truths > 0, shared / np.maximum(truths + guesses - shared, 1), np.nan)
-        yield Validation(loss / mass if mass else math.nan, float(np.nanmean(dice)), tuple(float(value) for value in dice), float(np.nanmean(iou)))
+        loss = float(F.nll_loss(scores, target, weight=weights, ignore_index=IGNORED, reduction="sum"))
+        guess = scores.argmax(1)[known].numpy()
+        tally.add(f"{places[field]}:{tile.core[0].start}", target[known].numpy(), guess, classes, loss, float(weights[target[known]].sum()))
+        dice = tally.dice()
+        yield Validation(tally.loss(), float(np.nanmean(dice)), tuple(float(value) for value in dice), float(np.nanmean(tally.iou())), tally)
 
 
 def predict_plane(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_segtool.training.validate._tally import Metric, Tally
 
 if TYPE_CHECKING:
     from napari_segtool.training.validate._scoring import Validation
@@ -24,7 +26,9 @@ class Standing:
     metric
         What is looked at.
     keep_within
-        Later weights, being nearer the end of the schedule, are kept unless they are worse than the best by more than this; for the loss, by this part of it.
+        Later weights, being nearer the end of the schedule, are kept unless they are worse than the best by more than this (for the loss, by this part of it)
+        and by more than the standard error of the difference: the held-out pixels cannot tell them apart (Breiman et al. 1984, Classification and
+        Regression Trees, doi:10.1201/9781315139470, the rule of one standard error).
     patience_steps
         Training is to end after so many steps without improvement; 0 never.
 
@@ -36,7 +40,7 @@ class Standing:
         Where that was, and which weights are kept; 0 before the first.
     """
 
-    metric: Literal["dice", "iou", "loss"] = "dice"
+    metric: Metric = "dice"
     keep_within: float = 0.01
     patience_steps: int = 0
     best: float = math.nan
@@ -44,15 +48,17 @@ class Standing:
     kept_step: int = 0
     kept_dice: float = math.nan
     unimproved: int = 0
+    _best_tally: Tally = field(default_factory=Tally)
     _checks: int = 0
     _said_at: int = 0
 
     def take(self, step: int, result: Validation) -> bool:
         """Note a validation and return whether its weights are to be kept. Where nothing is held out, the latest are."""
         score = {"dice": result.dice, "iou": result.iou, "loss": -result.loss}[self.metric]
-        kept = math.isnan(self.best) or math.isnan(score) or score >= self.best - self.keep_within * (abs(self.best) if self.metric == "loss" else 1)
+        within = max(self.keep_within * (abs(self.best) if self.metric == "loss" else 1), result.tally.doubt(self._best_tally, self.metric))
+        kept = math.isnan(self.best) or math.isnan(score) or score >= self.best - within
         if not math.isnan(score) and (math.isnan(self.best) or score > self.best):
-            self.best, self.best_step, self._checks, self._said_at = score, step, 0, 0
+            self.best, self.best_step, self._checks, self._said_at, self._best_tally = score, step, 0, 0, result.tally
         elif not math.isnan(score):
             self._checks += 1
         self.unimproved = step - self.best_step if not math.isnan(self.best) else 0
@@ -82,10 +88,18 @@ class Standing:
         """What a checkpoint remembers of it, JSON-ready."""
         number = {"best": self.best, "kept_dice": self.kept_dice}
         plain = {name: None if math.isnan(value) else value for name, value in number.items()}
-        return {**plain, "best_step": self.best_step, "kept_step": self.kept_step, "checks": self._checks, "said_at": self._said_at}
+        return {
+            **plain,
+            "best_step": self.best_step,
+            "kept_step": self.kept_step,
+            "checks": self._checks,
+            "said_at": self._said_at,
+            "tally": self._best_tally.record(),
+        }
 
     def restore(self, facts: Mapping[str, Any]) -> None:
         """Go on from what `record` said."""
         self.best, self.kept_dice = (math.nan if facts.get(name) is None else float(facts[name]) for name in ("best", "kept_dice"))
         self.best_step, self.kept_step = int(facts.get("best_step", 0)), int(facts.get("kept_step", 0))
         self._checks, self._said_at = int(facts.get("checks", 0)), int(facts.get("said_at", 0))
+        self._best_tally = Tally.from_record(facts.get("tally", {}))
