@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from quality import train_and_score
+from quality import USGRA, train_and_score
 
 VARIANTS: dict[str, dict[str, str]] = {
     "default": {},
@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict[str, str]] = {
     "Kaiming's first weights": {"initialisation": "kaiming"},
     "residual blocks": {"residual": "true"},
 }
-INSTRUMENT = {"isbi-dense": "em", "isbi-paint": "em", "mitochondria": "em", "usgra": "ultrasound"}
+INSTRUMENT = {"isbi-dense": "em", "isbi-paint": "em", "mitochondria": "em", **dict.fromkeys(USGRA, "ultrasound")}
 
 
 def main() -> None:
