@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_segtool.core.errors import ModelError, ParameterError
 from napari_segtool.core.params import Params, describe
 from napari_segtool.core.registry import NETWORKS
+from napari_segtool.nets._bundle import open_bundle
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.augment._presets import preset
 from napari_segtool.training.configure._configure import Machine, changed, configure
@@ -29,6 +30,7 @@ PROPOSAL = "proposal.json"
 """File in a run's folder: a run that is resumed, elsewhere or with less memory free, goes on with what was chosen."""
 _DOUBT_PAINT, _DOUBT_MASK = 0.05, 0.01
 """Differences of Dice that say nothing: a few held-out strokes judge far less surely than whole slices, and early weights that suit them by chance are poor."""
+_BEGUN_SO = "The model that this goes on from began with the weights that know such tissue: they stay the ones that it is held to."
 _STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}
 _UPRIGHT_DEG = 15.0
 _MEMORY_SHARE = 0.7
@@ -53,8 +55,13 @@ def settle(run: Run) -> tuple[Proposal, Plan]:
         settled = type(run.params).build(**proposal.settings)
         largest = max(record.shape[record.axes.index(letter)] for record in run.stored for letter in "YX")
         return proposal, _plan(settled, painted=run.config["labels_are"] == "paint", largest_px=largest)
-    params = run.params if run.start_folder is None else _without_weights(run.params)
-    return propose(params, evidence_of_run(run), run.learner, str(run.config["device"]))
+    evidence, device = evidence_of_run(run), str(run.config["device"])
+    if run.start_folder is None:
+        return propose(run.params, evidence, run.learner, device)
+    if open_bundle(run.start_folder).card.get("trained", {}).get("begun_from") != "em":
+        return propose(_without_weights(run.params), evidence, run.learner, device)
+    proposal, plan = propose(run.params, evidence, run.learner, device)
+    return replace(proposal, reasons=tuple(replace(reason, why=_BEGUN_SO) if reason.value == "em" else reason for reason in proposal.reasons)), plan
 
 
 def _without_weights(params: Params) -> Params:

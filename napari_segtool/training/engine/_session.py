@@ -274,7 +274,13 @@ class Sitting:
             "mirror": self.plan.mirror,
             "scores": plain(scores),
             "recipe": [self.run.recipe.as_dict()],
-            "trained": {"seed": self.run.seed, "steps": self.trainer.step, "seconds": round(self.seconds, 1), "images": [record.name for record in stored]},
+            "trained": {
+                "seed": self.run.seed,
+                "steps": self.trainer.step,
+                "seconds": round(self.seconds, 1),
+                "images": [record.name for record in stored],
+                "begun_from": self.plan.initialisation,
+            },
             "versions": self.run.config.get("versions", {}),
         }
 

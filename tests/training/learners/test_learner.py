@@ -127,12 +127,16 @@ def test_imagenet_weights_are_for_the_network_that_has_them(tmp_path: Path) -> N
         drain(LEARNERS.get("unet").function(run))
 
 
-def test_paint_on_electron_microscopy_starts_from_what_is_known_of_it_but_a_model_to_go_on_from_comes_first(tmp_path: Path) -> None:
+def em_paint() -> dict[str, Any]:
     sample = SAMPLES.get("em")
     stack, truth = sample.function(sample.params.build(seed=3, size_px=256, slices=2))
     strokes = np.zeros(stack.shape, np.uint8)
     strokes[0, ::16] = np.where(truth.data[0, ::16] == 0, 1, 2)
-    pairs = {"pairs": [(stack, Labels(strokes, "ZYX"))], "labels_are": "paint", "base_channels": 32, "depth": 0, "patch_px": 0}
+    return {"pairs": [(stack, Labels(strokes, "ZYX"))], "labels_are": "paint", "base_channels": 32, "depth": 0, "patch_px": 0}
+
+
+def test_paint_on_electron_microscopy_starts_from_what_is_known_of_it_and_so_does_what_goes_on_from_there(tmp_path: Path) -> None:
+    pairs = em_paint()
     first = tiny_run(tmp_path / "first", steps=2, **pairs)
     plan = plan_unet(first)
     assert (plan.initialisation, plan.retain, plan.optimiser) == ("em", 1.0, "adamw")
@@ -140,7 +144,18 @@ def test_paint_on_electron_microscopy_starts_from_what_is_known_of_it_but_a_mode
     assert "made by code" in messages(first)
     second = tiny_run(tmp_path / "second", steps=2, start_from=first.folder, **pairs)
     plan = plan_unet(second)
-    assert (plan.initialisation, plan.retain) == ("gaussian", 0.0)
+    assert (plan.initialisation, plan.retain) == ("em", 1.0)
+    drain(LEARNERS.get("unet").function(second))
+    assert "goes on from" in messages(second)
+    assert "starts from" not in messages(second)
     asked = tiny_run(tmp_path / "asked", steps=2, start_from=first.folder, **pairs, initialisation="orthogonal", retain=2.0)
     plan = plan_unet(asked)
     assert (plan.initialisation, plan.retain) == ("orthogonal", 0.0)
+
+
+def test_what_goes_on_from_a_model_of_other_origin_is_not_held_to_the_weights_for_electron_microscopy(tmp_path: Path) -> None:
+    pairs = em_paint()
+    first = tiny_run(tmp_path / "first", steps=2, **pairs, initialisation="kaiming")
+    drain(LEARNERS.get("unet").function(first))
+    plan = plan_unet(tiny_run(tmp_path / "second", steps=2, start_from=first.folder, **pairs))
+    assert (plan.initialisation, plan.retain) == ("gaussian", 0.0)
