@@ -54,16 +54,11 @@ class Tally:
         """Return the standard error of the difference between two scores of the same pixels, by the jackknife over planes (or windows, where planes are few).
 
         0 where the tallies are not of the same units, or of fewer than two.
-
-        References
-        ----------
-        Quenouille 1956, doi:10.1093/biomet/43.3-4.353; Tukey 1958, doi:10.1214/aoms/1177706647.
         """
         if self.groups != other.groups:
             return 0.0
         mine, theirs = (each._without_each(metric) for each in (self, other))  # (U,)
-        apart = (mine - theirs)[np.isfinite(mine - theirs)]
-        return float(math.sqrt((len(apart) - 1) * apart.var())) if len(apart) > 1 else 0.0
+        return jackknife_error(mine - theirs)
 
     def _without_each(self, metric: Metric) -> NDArray[np.float64]:
         """The score of all units but one, for each in turn."""
@@ -90,6 +85,22 @@ class Tally:
         """Read what `record` wrote."""
         counts = [np.asarray(count, np.int64) for count in record.get("counts", ())]
         return cls(list(record.get("groups", ())), counts, [(float(loss), float(mass)) for loss, mass in record.get("losses", ())])
+
+
+def jackknife_error(values: NDArray[np.float64]) -> float:
+    """Return the standard error of a figure from what it is without each unit in turn; those that are not numbers are left out; 0 for fewer than two.
+
+    References
+    ----------
+    Quenouille 1956, doi:10.1093/biomet/43.3-4.353; Tukey 1958, doi:10.1214/aoms/1177706647.
+
+    Examples
+    --------
+    >>> jackknife_error(np.array([2.0, 1.5, 1.0]))  # the mean of 1, 2 and 3 without each: their deviation 1, divided by the root of 3
+    0.5773502691896257
+    """
+    known = values[np.isfinite(values)]
+    return math.sqrt((len(known) - 1) * float(known.var())) if len(known) > 1 else 0.0
 
 
 def _loss(sums: NDArray[Any]) -> NDArray[np.float64]:

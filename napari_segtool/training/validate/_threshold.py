@@ -16,7 +16,8 @@ probability, chosen by what the held-out pixels can judge:
 Objects are judged a second time with the gaps of the class that parts them closed (`methods._closed_contours`), in probabilities with the bias that makes
 the held-out pixels most likely; if that is better, prediction will close them too.
 
-A bias has to earn its place: it is drawn to 0 where little is held out, and never makes the held-out pixels worse than the most probable class does.
+A bias has to earn its place: it is drawn to 0 where little is held out or held-out planes disagree, and never makes the held-out pixels worse than
+the most probable class does.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from napari_segtool.training.validate._agreement import object_agreement
 from napari_segtool.training.validate._known_shares import known_shares
 from napari_segtool.training.validate._parting import parts_the_other
 from napari_segtool.training.validate._strokes_intact import StrokeStrengths, measure_strokes
+from napari_segtool.training.validate._tally import jackknife_error
 
 _GRID = np.arange(-12, 13) / 4
 _FINE_GRID = np.arange(-30, 31) / 10
@@ -50,6 +52,7 @@ _PIXELS_A_PART = 500
 """A bias of 1 has to gain this, divided by the number of objects or strokes that speak for it; a large one counts for each so many pixels. Painted
 pixels are where people were sure, and say less about all others."""
 _LEAST_GAIN = 0.002
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MOST_PIXELS = 100_000
 _FEWEST_OBJECTS, _CLOSE_SHARE = 4, 0.5
 
@@ -225,6 +228,7 @@ class _Pixels:
         counts = np.bincount(self.truth, minlength=classes)
         self.present, self.balanced = counts > 0, balanced
         self._mass = np.where(self.present, 1 / np.maximum(counts, 1), 0)[self.truth] if balanced else np.ones(len(self.truth))
+        self._case = np.repeat(np.arange(len(cases)), [int((case.check != IGNORED).sum()) for case in cases])[some]
         self.evidence = sum(_count_parts(case.check) for case in cases) + len(truth) / _PIXELS_A_PART
 
     def likelihood(self, bias: NDArray[np.float64]) -> float:
@@ -234,11 +238,25 @@ class _Pixels:
 
     def dice(self, bias: NDArray[np.float64]) -> float:
         """Mean Dice of the classes that occur."""
-        guess, count = (self.scores + bias[:, None]).argmax(0), len(bias)
-        hit = guess == self.truth
-        shared = np.bincount(self.truth[hit], self._mass[hit], count)
-        both = np.bincount(self.truth, self._mass, count) + np.bincount(guess, self._mass, count)
-        return float((2 * shared / np.maximum(both, 1e-12))[self.present].mean())
+        return float(self._dice(self._counts(bias).sum(axis=0)))
+
+    def doubt(self, bias: NDArray[np.float64]) -> float:
+        """Standard error of what the bias gains in Dice, by the jackknife over the held-out planes; 0 where there is only one."""
+        each, without = self._counts(bias), self._counts(np.zeros_like(bias))  # (cases, 3, K)
+        return jackknife_error(self._dice(each.sum(axis=0) - each) - self._dice(without.sum(axis=0) - without))
+
+    def _counts(self, bias: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mass of each class in each plane that is told right, that is there, and that is taken for it."""
+        guess, classes, cases = (self.scores + bias[:, None]).argmax(0), len(bias), int(self._case.max()) + 1
+        hit, size = guess == self.truth, cases * classes
+        truths, guesses = self._case * classes + self.truth, self._case * classes + guess
+        told = (np.bincount(truths[hit], self._mass[hit], size), np.bincount(truths, self._mass, size), np.bincount(guesses, self._mass, size))
+        return np.stack(told).astype(np.float64).reshape(3, cases, classes).swapaxes(0, 1)
+
+    def _dice(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        shared, truths, guesses = np.moveaxis(counts, -2, 0)  # (…, K)
+        each: NDArray[np.float64] = (2 * shared / np.maximum(truths + guesses, 1e-12))[..., self.present].mean(axis=-1)
+        return each
 
 
 def _best_on_grid(name: Criterion, raw: NDArray[np.float64], smooth: NDArray[np.float64], pixels: _Pixels, index: int, units: int) -> _Found:
@@ -260,7 +278,7 @@ def _by_strokes(strokes: StrokeStrengths, pixels: _Pixels) -> Decision:
 
 
 def _by_dice(pixels: _Pixels) -> Decision:
-    """Move the bias of one class after the other."""
+    """Move the bias of one class after the other; then go back towards none as far as the planes cannot tell the difference (one standard error)."""
     classes = len(pixels.present)
     shrinkage = _SHRINKAGE_PAINT if pixels.balanced else _SHRINKAGE
 
@@ -275,7 +293,10 @@ def _by_dice(pixels: _Pixels) -> Decision:
             worths = [worth(each) for each in tried]
             if max(worths) > best:
                 best, bias = max(worths), tried[int(np.argmax(worths))]
-    before, after = pixels.dice(np.zeros(classes)), pixels.dice(bias)
+    before = pixels.dice(np.zeros(classes))
+    needed = pixels.dice(bias) - pixels.doubt(bias)
+    bias = next(part for part in (share * bias for share in _SHARES) if pixels.dice(part) >= needed)
+    after = pixels.dice(bias)
     if best < without + _LEAST_GAIN or after < before:
         return _decision(np.zeros(classes), "dice", before, before)
     return _decision(bias, "dice", before, after)

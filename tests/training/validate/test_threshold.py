@@ -92,6 +92,25 @@ def test_a_class_that_is_found_too_often_is_found_less_often() -> None:
     assert decision.after > decision.before + 0.02
 
 
+def planes(shifts: list[float]) -> list[Case]:
+    """Planes of two classes told apart with some errors; the odds of class 1 come out too high by these."""
+    rng, truth = np.random.default_rng(2), np.zeros((90, 90), np.uint8)
+    truth[:18] = 1
+    odds = [2 * (rng.normal(0, 1, truth.shape) + np.where(truth, 1, -1)) + np.log(0.2 / 0.8) + shift for shift in shifts]
+    return [Case(chances_of(1 / (1 + np.exp(-each))), truth, NOTHING) for each in odds]
+
+
+def test_a_bias_on_which_planes_agree_is_taken_and_one_that_they_disagree_on_is_not() -> None:
+    agreed = last(planes([1.6, 2.0, 1.8, 1.7, 1.9, 1.8]), 2, sparse=False)
+    assert agreed.criterion == "dice"
+    assert 0.7 < agreed.bias[0] - agreed.bias[1] < 2
+    assert agreed.after > agreed.before + 0.02
+    unsure = last(planes([3.0, -0.5, 0.0, -0.5, 0.0, -0.5]), 2, sparse=False)  # the best on all together serves the first
+    assert unsure.bias == ()
+    assert unsure.after == unsure.before
+    assert last(planes([3.0, -0.5, 0.0, -0.5, 0.0, -0.5])[:1], 2, sparse=False).bias  # one plane has no one to disagree with
+
+
 def test_three_classes_are_weighed_against_each_other() -> None:
     rng = np.random.default_rng(1)
     truth = np.repeat(np.arange(3, dtype=np.uint8), 30)[:, None] * np.ones((1, 90), np.uint8)
