@@ -283,8 +283,6 @@ def _dropout(at: _Chooser) -> Choice:
 def _augmentation(at: _Chooser) -> Choice:
     if at.found.painted:
         return "strong", "Little is labelled, so what there is is shown in many variations."
-    if at.found.upright:
-        return "strong", "The images have an up and down, as ultrasound has: one object looks different in every image, so they are varied much."
     return "normal", "Every pixel is labelled: usual variation."
 
 

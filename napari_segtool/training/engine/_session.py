@@ -76,7 +76,7 @@ class Sitting:
             seed=run.seed,
             watch=self.watch,
         )
-        self.standing = Standing(plan.metric, plan.keep_within, plan.patience_steps)
+        self.standing = Standing(plan.metric, plan.keep_within, plan.patience_steps, by_planes=not self.sparse)
         self.validated_step = 0
         self.latest, self.latest_learned = NOTHING, NOTHING
         self.decision = Decision((), "none")

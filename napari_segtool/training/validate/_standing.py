@@ -26,11 +26,13 @@ class Standing:
     metric
         What is looked at.
     keep_within
-        Later weights, being nearer the end of the schedule, are kept unless they are worse than the best by more than this (for the loss, by this part of it)
-        and by more than the standard error of the difference: the held-out pixels cannot tell them apart (Breiman et al. 1984, Classification and
-        Regression Trees, doi:10.1201/9781315139470, the rule of one standard error).
+        Later weights, being nearer the end of the schedule, are kept unless they are worse than the best by more than this; for the loss, by this part of it.
     patience_steps
         Training is to end after so many steps without improvement; 0 never.
+    by_planes
+        Later weights are also kept where they are worse by no more than the standard error of the difference, because held-out planes cannot tell them apart
+        (the rule of one standard error, Breiman et al. 1984, Classification and Regression Trees, doi:10.1201/9781315139470). Not for paint: from strokes,
+        later weights may be worse than strokes can tell.
 
     Attributes
     ----------
@@ -43,6 +45,7 @@ class Standing:
     metric: Metric = "dice"
     keep_within: float = 0.01
     patience_steps: int = 0
+    by_planes: bool = True
     best: float = math.nan
     best_step: int = 0
     kept_step: int = 0
@@ -55,7 +58,8 @@ class Standing:
     def take(self, step: int, result: Validation) -> bool:
         """Note a validation and return whether its weights are to be kept. Where nothing is held out, the latest are."""
         score = {"dice": result.dice, "iou": result.iou, "loss": -result.loss}[self.metric]
-        within = max(self.keep_within * (abs(self.best) if self.metric == "loss" else 1), result.tally.doubt(self._best_tally, self.metric))
+        within = self.keep_within * (abs(self.best) if self.metric == "loss" else 1)
+        within = max(within, result.tally.doubt(self._best_tally, self.metric)) if self.by_planes else within
         kept = math.isnan(self.best) or math.isnan(score) or score >= self.best - within
         if not math.isnan(score) and (math.isnan(self.best) or score > self.best):
             self.best, self.best_step, self._checks, self._said_at, self._best_tally = score, step, 0, 0, result.tally

@@ -185,7 +185,7 @@ def test_ultrasound_is_known_by_its_looks_and_never_turned_over(monkeypatch: pyt
     settled, why = chosen(seen)
     assert (settled.turn, settled.dimensions) == ("upright", "2-D")
     assert "upside down" in why["turn"]
-    assert (settled.resolution, settled.augmentation, settled.dropout) == ("half", "strong", 0.3)  # radius 24 px
+    assert (settled.resolution, settled.augmentation, settled.dropout) == ("half", "normal", 0.3)  # radius 24 px
     assert (settled.network, settled.initialisation, settled.optimiser, settled.depth) == ("unet-efficientnet", "imagenet", "adamw", 5)
     assert "ImageNet" in why["network"]
     plan = plan_of(settled, painted=False, largest_px=128)

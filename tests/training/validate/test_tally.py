@@ -79,6 +79,8 @@ def test_weights_that_are_worse_on_some_planes_and_better_on_others_are_kept(met
     assert standing.take(10, scored(EARLY, metric))
     assert standing.take(20, scored(LATE, metric))
     assert (standing.best_step, standing.kept_step) == (10, 20)
+    by_strokes = Standing(metric, keep_within=0.01, by_planes=False)
+    assert [by_strokes.take(10, scored(EARLY, metric)), by_strokes.take(20, scored(LATE, metric))] == [True, False]
 
 
 def test_weights_that_are_worse_on_every_plane_are_not_kept_nor_after_a_checkpoint() -> None:
