@@ -55,13 +55,13 @@ def settle(run: Run) -> tuple[Proposal, Plan]:
         settled = type(run.params).build(**proposal.settings)
         largest = max(record.shape[record.axes.index(letter)] for record in run.stored for letter in "YX")
         return proposal, _plan(settled, painted=run.config["labels_are"] == "paint", largest_px=largest)
-    evidence, device = evidence_of_run(run), str(run.config["device"])
-    if run.start_folder is None:
-        return propose(run.params, evidence, run.learner, device)
-    if open_bundle(run.start_folder).card.get("trained", {}).get("begun_from") != "em":
-        return propose(_without_weights(run.params), evidence, run.learner, device)
-    proposal, plan = propose(run.params, evidence, run.learner, device)
-    return replace(proposal, reasons=tuple(replace(reason, why=_BEGUN_SO) if reason.value == "em" else reason for reason in proposal.reasons)), plan
+    begun = None if run.start_folder is None else open_bundle(run.start_folder).card.get("trained", {}).get("begun_from", "")
+    params = run.params if begun in (None, "em") else _without_weights(run.params)
+    proposal, plan = propose(params, evidence_of_run(run), run.learner, str(run.config["device"]))
+    if begun == "em":
+        told = (replace(reason, why=_BEGUN_SO) if (reason.setting, reason.value) == ("initialisation", "em") else reason for reason in proposal.reasons)
+        proposal = replace(proposal, reasons=tuple(told))
+    return proposal, plan
 
 
 def _without_weights(params: Params) -> Params:

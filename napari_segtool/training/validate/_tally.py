@@ -44,11 +44,11 @@ class Tally:
 
     def dice(self) -> NDArray[np.float64]:
         """Dice of each class; NaN for those that do not occur."""
-        return _overlap(np.sum(self.counts, axis=0), "dice")
+        return overlap_of(np.sum(self.counts, axis=0), "dice")
 
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union of each class; NaN for those that do not occur."""
-        return _overlap(np.sum(self.counts, axis=0), "iou")
+        return overlap_of(np.sum(self.counts, axis=0), "iou")
 
     def doubt(self, other: Tally, metric: Metric) -> float:
         """Return the standard error of the difference between two scores of the same pixels, by the jackknife over planes (or windows, where planes are few).
@@ -72,7 +72,7 @@ class Tally:
         rest = sums.sum(axis=0) - sums  # (U, …)
         if metric == "loss":
             return _loss(rest)
-        scores = np.ma.masked_invalid(_overlap(rest, metric)).mean(axis=1)  # a class that only one unit has is missing where that one is left out
+        scores = np.ma.masked_invalid(overlap_of(rest, metric)).mean(axis=1)  # a class that only one unit has is missing where that one is left out
         each: NDArray[np.float64] = np.ma.filled(scores, np.nan)
         return each
 
@@ -108,8 +108,8 @@ def _loss(sums: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(sums[..., 1] > 0, sums[..., 0] / np.where(sums[..., 1] > 0, sums[..., 1], 1), np.nan)
 
 
-def _overlap(counts: NDArray[np.int64], metric: Literal["dice", "iou"]) -> NDArray[np.float64]:
-    """Scores of the classes ``(…, K)`` from counts ``(…, 3, K)``."""
+def overlap_of(counts: NDArray[Any], metric: Literal["dice", "iou"]) -> NDArray[np.float64]:
+    """Return the scores of the classes ``(…, K)`` from counts ``(…, 3, K)`` as `Tally` has them, or sums of weights; NaN for classes that do not occur."""
     shared, truths, guesses = np.moveaxis(counts, -2, 0)
     over, under = (2 * shared, truths + guesses) if metric == "dice" else (shared, truths + guesses - shared)
-    return np.where(truths > 0, over / np.maximum(under, 1), np.nan)
+    return np.where(truths > 0, over / np.maximum(under, 1e-12), np.nan)  # sums of weights may leave a rest where there is nothing

@@ -37,7 +37,7 @@ from napari_segtool.training.validate._agreement import object_agreement
 from napari_segtool.training.validate._known_shares import known_shares
 from napari_segtool.training.validate._parting import parts_the_other
 from napari_segtool.training.validate._strokes_intact import StrokeStrengths, measure_strokes
-from napari_segtool.training.validate._tally import jackknife_error
+from napari_segtool.training.validate._tally import jackknife_error, overlap_of
 
 _GRID = np.arange(-12, 13) / 4
 _FINE_GRID = np.arange(-30, 31) / 10
@@ -228,7 +228,9 @@ class _Pixels:
         counts = np.bincount(self.truth, minlength=classes)
         self.present, self.balanced = counts > 0, balanced
         self._mass = np.where(self.present, 1 / np.maximum(counts, 1), 0)[self.truth] if balanced else np.ones(len(self.truth))
-        self._case = np.repeat(np.arange(len(cases)), [int((case.check != IGNORED).sum()) for case in cases])[some]
+        case = np.repeat(np.arange(len(cases)), [int((case.check != IGNORED).sum()) for case in cases])[some]
+        self._first, self._size = case * classes, len(cases) * classes  # where the counts of a pixel's plane begin, and how many there are
+        self._truths = np.bincount(self._first + self.truth, self._mass, self._size)
         self.evidence = sum(_count_parts(case.check) for case in cases) + len(truth) / _PIXELS_A_PART
 
     def likelihood(self, bias: NDArray[np.float64]) -> float:
@@ -247,15 +249,14 @@ class _Pixels:
 
     def _counts(self, bias: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mass of each class in each plane that is told right, that is there, and that is taken for it."""
-        guess, classes, cases = (self.scores + bias[:, None]).argmax(0), len(bias), int(self._case.max()) + 1
-        hit, size = guess == self.truth, cases * classes
-        truths, guesses = self._case * classes + self.truth, self._case * classes + guess
-        told = (np.bincount(truths[hit], self._mass[hit], size), np.bincount(truths, self._mass, size), np.bincount(guesses, self._mass, size))
-        return np.stack(told).astype(np.float64).reshape(3, cases, classes).swapaxes(0, 1)
+        guess = (self.scores + bias[:, None]).argmax(0)
+        hit = guess == self.truth
+        shared = np.bincount((self._first + guess)[hit], self._mass[hit], self._size)
+        guesses = np.bincount(self._first + guess, self._mass, self._size)
+        return np.stack([shared, self._truths, guesses]).astype(np.float64).reshape(3, -1, len(bias)).swapaxes(0, 1)
 
     def _dice(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        shared, truths, guesses = np.moveaxis(counts, -2, 0)  # (…, K)
-        each: NDArray[np.float64] = (2 * shared / np.maximum(truths + guesses, 1e-12))[..., self.present].mean(axis=-1)
+        each: NDArray[np.float64] = np.nan_to_num(overlap_of(counts, "dice"))[..., self.present].mean(axis=-1)
         return each
 
 
