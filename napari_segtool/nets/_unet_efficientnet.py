@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from napari_segtool.nets._blocks import ConvBlock, crop_to, dropout_layer, repeat_border
+from napari_segtool.nets._depthwise import QuickDepthwise2d
 from napari_segtool.nets._spans import Span, between, coarser, finer, grown, joined
 
 Stage = tuple[int, int, int, int, int]
@@ -154,7 +155,7 @@ class InvertedBottleneck(nn.Module):
         inside = channels_in * widening
         self.body = nn.Sequential(
             *(_convolution(channels_in, inside, 1) if widening > 1 else []),
-            *_convolution(inside, inside, kernel, stride=stride, groups=inside),
+            *_convolution(inside, inside, kernel, stride=stride, depthwise=True),
             *_convolution(inside, channels_out, 1)[:-1],
         )
         self.added = stride == 1 and channels_in == channels_out
@@ -164,11 +165,16 @@ class InvertedBottleneck(nn.Module):
         return x + seen if self.added else seen
 
 
-def _convolution(channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def _convolution(channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, depthwise: bool = False) -> list[nn.Module]:
     """Make a convolution with normalisation and ReLU6; with a stride of 2 the border is as TensorFlow puts it, one pixel less before than after."""
     before = (kernel - stride) // 2
     border: list[nn.Module] = [nn.ZeroPad2d((before, kernel - stride - before) * 2)] if stride > 1 else []
-    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2 if stride == 1 else 0, groups=groups, bias=False)
+    border_px = kernel // 2 if stride == 1 else 0
+    conv = (
+        QuickDepthwise2d(channels_in, kernel, stride, border_px)
+        if depthwise
+        else nn.Conv2d(channels_in, channels_out, kernel, stride, border_px, bias=False)
+    )
     return [*border, conv, nn.BatchNorm2d(channels_out, eps=_EPSILON), nn.ReLU6(inplace=True)]
 
 
