@@ -98,12 +98,15 @@ def train(
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     **params
-        The learner's parameters, and ``slices="A:B"``, ``class_names=(…)``, ``resume=True``.
+        The learner's parameters, and ``slices="A:B"``, ``class_names=(…)``, ``resume=True``, and ``model=…`` to begin with the weights of a trained model:
+        what of the network is on its default is then built as that model's.
 
     Raises
     ------
     PaintError
         If there is nothing to learn: no paint, one class, or paint taken for a mask.
+    ModelError
+        If the model to go on from is damaged, or does not fit.
     """
     return drain(train_steps(pairs, learner, run=run, labels_are=labels_are, minutes=minutes, steps=steps, seed=seed, device=device, **params))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from napari_segtool.api._learning import _pair
@@ -19,6 +20,7 @@ def planned_network_steps(
     labels_are: Literal["mask", "paint"] = "mask",
     device: str = "auto",
     slices: str = "",
+    model: str | Path = "",
     **params: Any,
 ) -> Steps[NetworkDrawing]:
     """Generator form of `planned_network`."""
@@ -35,7 +37,7 @@ def planned_network_steps(
     from napari_segtool.training.survey._evidence import evidence_of_pairs
 
     evidence = evidence_of_pairs(loaded, labels_are)
-    plan = propose(values, evidence, entry.name, device)[1]
+    plan = propose(values, evidence, entry.name, device, model)[1]
     channels = network_channels(evidence.channels, plan.neighbours)
     sides = plan.patch_px[-plan.spatial :]
     return (yield from describe_network_steps(plan.network, plan.network_params, channels, len(evidence.pixels), plan.spatial, sides, plan.batch))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_segtool.api._learning import _pair
@@ -24,6 +25,7 @@ def propose_steps(
     slices: str = "",
     threads: int = 0,
     timing: bool = True,
+    model: str | Path = "",
     **params: Any,
 ) -> Steps[Proposal]:
     """Generator form of `propose`."""
@@ -42,7 +44,7 @@ def propose_steps(
 
     evidence = evidence_of_pairs(loaded, labels_are)
     yield Progress(1, total, "looking at them")
-    proposal, plan = work_out(values, evidence, entry.name, device)
+    proposal, plan = work_out(values, evidence, entry.name, device, model)
     if timing:
         yield Progress(2, total, "timing a step")
         proposal = timed(proposal, plan, evidence, minutes=minutes, steps=steps, threads=threads)
@@ -75,8 +77,8 @@ def propose(
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     **params
-        The learner's parameters: what is set is kept, what is on auto is chosen; and ``slices="A:B"``, ``threads=2``, and ``timing=False`` to leave out
-        the estimate of time.
+        The learner's parameters: what is set is kept, what is on auto is chosen; and ``slices="A:B"``, ``threads=2``, ``model=…`` to go on from, and
+        ``timing=False`` to leave out the estimate of time.
 
     Returns
     -------
@@ -87,6 +89,8 @@ def propose(
     ------
     PaintError
         If there is nothing to learn: no paint, one class, or paint taken for a mask.
+    ModelError
+        If the model to go on from is damaged, or does not fit.
 
     Examples
     --------

@@ -26,6 +26,7 @@ def rate_range_steps(
     device: str = "auto",
     slices: str = "",
     threads: int = 0,
+    model: str | Path = "",
     **params: Any,
 ) -> Steps[RateRange]:
     """Generator form of `rate_range`; yields a `Progress` with ``learning_rate``, ``loss`` and ``smoothed`` after every step."""
@@ -43,7 +44,8 @@ def rate_range_steps(
     loaded = [_pair(pair[0], pair[1], labels_are, slices) for pair in source]
     with tempfile.TemporaryDirectory(prefix="segtool-rates-") as folder:
         place = Path(folder) / "run"
-        run = create_run(place, loaded, learner, values, labels_are=labels_are, steps=steps, seed=seed, device=device, threads=threads)
+        settings: dict[str, Any] = {"seed": seed, "device": device, "threads": threads, "start_from": model}
+        run = create_run(place, loaded, learner, values, labels_are=labels_are, steps=steps, **settings)
         return (yield from rate_range_steps(run.folder, steps=steps, lowest=lowest, highest=highest))
 
 
@@ -66,7 +68,7 @@ def rate_range(
     steps
         Steps from the lowest rate to the highest.
     **options
-        ``lowest=1e-6``, ``highest=1.0``, ``seed``, ``device``, ``slices``, ``threads``, and the learner's parameters.
+        ``lowest=1e-6``, ``highest=1.0``, ``seed``, ``device``, ``slices``, ``threads``, ``model`` to go on from, and the learner's parameters.
 
     Returns
     -------

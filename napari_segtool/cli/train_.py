@@ -71,6 +71,7 @@ def train(
             steps=steps,
             device=device,
             slices=slices,
+            model=start_from or "",
             **parse_settings(settings),  # type: ignore[arg-type]
         )
         tell_proposal(follow(proposing, as_json=json_progress, title="Looking"), as_json=json)
@@ -84,6 +85,7 @@ def train(
             seed=seed,
             device=device,
             slices=slices,
+            model=start_from or "",
             **parse_settings(settings),  # type: ignore[arg-type]
         )
         tell_rates(follow(testing, as_json=json_progress, title="Testing learning rates"), as_json=json)

@@ -39,7 +39,7 @@ class QuickDepthwise2d(nn.Conv2d):
         if (kernel, stride) == (_QUICK, 1) or not _learns_in_bfloat16(input):
             return super().forward(input)
         x = F.pad(input.bfloat16(), (padding,) * 4) if padding else input.bfloat16()
-        result: Tensor = _Depthwise.apply(x, self.weight, stride)
+        result: Tensor = _Depthwise.apply(x, self.weight, stride)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -53,7 +53,7 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         of_input = of_weight = None
         if ctx.needs_input_grad[0]:

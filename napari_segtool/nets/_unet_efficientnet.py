@@ -171,9 +171,7 @@ def _convolution(channels_in: int, channels_out: int, kernel: int, *, stride: in
     border: list[nn.Module] = [nn.ZeroPad2d((before, kernel - stride - before) * 2)] if stride > 1 else []
     border_px = kernel // 2 if stride == 1 else 0
     conv = (
-        QuickDepthwise2d(channels_in, kernel, stride, border_px)
-        if depthwise
-        else nn.Conv2d(channels_in, channels_out, kernel, stride, border_px, bias=False)
+        QuickDepthwise2d(channels_in, kernel, stride, border_px) if depthwise else nn.Conv2d(channels_in, channels_out, kernel, stride, border_px, bias=False)
     )
     return [*border, conv, nn.BatchNorm2d(channels_out, eps=_EPSILON), nn.ReLU6(inplace=True)]
 

@@ -114,6 +114,7 @@ class Adviser:
             order.device,
             worker_threads(self._settings),
             str(told),
+            str(order.model or ""),
             extra,
         )
 

@@ -59,6 +59,8 @@ class Question:
         As for `api.train`.
     told
         File for what is heard meanwhile.
+    model
+        To go on from; empty for a new network.
     extra
         What else the question wants to know.
     """
@@ -73,6 +75,7 @@ class Question:
     device: str
     threads: int
     told: str
+    model: str
     extra: Mapping[str, Any]
 
     def opened(self) -> list[tuple[Stack, Labels | Paint]]:
@@ -130,6 +133,7 @@ def _proposal(question: Question) -> Steps[Any]:
             steps=question.steps,
             device=question.device,
             threads=question.threads,
+            model=question.model,
             timing=bool(question.extra.get("timing", True)),
             **question.params,
         )
@@ -145,6 +149,7 @@ def _network(question: Question) -> Steps[Any]:
             question.learner,
             labels_are=question.labels_are,  # type: ignore[arg-type]
             device=question.device,
+            model=question.model,
             **question.params,
         )
     )
@@ -160,6 +165,7 @@ def _rates(question: Question) -> Steps[Any]:
         seed=question.seed,
         device=question.device,
         threads=question.threads,
+        model=question.model,
         steps=int(question.extra.get("count", 100)),
         **question.params,
     )

@@ -39,6 +39,8 @@ class Order:
     steps: int = 0
     seed: int = 0
     device: str = "auto"
+    model: Path | None = None
+    """To go on from; None starts anew."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def order_of(session: Session, settings: TrainSettings) -> Order | Missing:
         steps=settings.budget.steps,
         seed=settings.seed.value(),
         device=settings.device.device(),
+        model=settings.start.model,
     )
 
 
@@ -111,6 +114,7 @@ def make_run(order: Order, root: Path, threads: int) -> Steps[Path]:
         device=order.device,
         threads=threads,
         class_names=_names(order, [marks.data for _, marks, _ in pairs]),
+        start_from=order.model or "",
     )
     wanted = False
     try:

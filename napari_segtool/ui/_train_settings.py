@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image, Layer
@@ -21,8 +22,10 @@ from napari_segtool.ui._layers import LayerCombo
 from napari_segtool.ui._session import Session
 from napari_segtool.ui._train_budget import Budget
 from napari_segtool.ui._train_devices import DeviceCombo
+from napari_segtool.ui._train_folder import RunCard
 from napari_segtool.ui._train_marks import LabelsAre
 from napari_segtool.ui._train_pairs import OtherPairs
+from napari_segtool.ui._train_start import StartFrom
 from napari_segtool.ui._train_topics import TopicForm
 
 _MEANINGS = {
@@ -65,6 +68,8 @@ class TrainSettings(QWidget):
         self.more.setContentLayout(inside)
         self.learner = EntryCombo(LEARNERS)
         self.learner.summary.hide()  # it stands in the tooltip too, and room is short here
+        self.start = StartFrom()
+        self._cards: tuple[RunCard, ...] = ()
         self.budget = Budget()
         self.device = DeviceCombo(session)
         self.advanced = Fold("Advanced")
@@ -93,7 +98,8 @@ class TrainSettings(QWidget):
         self._form_of = ""
         self._values: dict[str, dict[str, Any]] = {}
         rows = form_layout()
-        for text, field in (("Labels are", self.meaning), ("Learner", self.learner), ("Time", self.budget), ("Device", self.device)):
+        named = (("Labels are", self.meaning), ("Learner", self.learner), ("Start from", self.start), ("Time", self.budget), ("Device", self.device))
+        for text, field in named:
             _add(rows, text, field)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -105,6 +111,7 @@ class TrainSettings(QWidget):
         self.meaning.activated.connect(self._meaning_activated)
         self.others.changed.connect(self._others_changed)
         self.learner.chosen.connect(self._learner_chosen)
+        self.start.edited.connect(self._edited)
         self.advanced.button.toggled.connect(self._unfolded)
         self.budget.edited.connect(self._edited)
         self.weights.chosen.connect(self._edited)
@@ -143,6 +150,12 @@ class TrainSettings(QWidget):
         self.weights.fill()
         self._others_changed()
 
+    def offer(self, cards: tuple[RunCard, ...]) -> None:
+        """List the runs whose models can be gone on from."""
+        self._cards = cards
+        self.start.offer(cards, self.learner_name)
+        self._show_plan()
+
     def take_over(self, values: Mapping[str, Any]) -> None:
         """Show settings that were proposed, as if the user had made them."""
         form = self.form
@@ -155,6 +168,7 @@ class TrainSettings(QWidget):
         """Show what was remembered."""
         self._values = {str(name): dict(values) for name, values in kept.get("params", {}).items()}
         self.learner.choose(str(kept.get("learner", "unet")))
+        self.start.choose(Path(str(kept["start"])) if kept.get("start") else None)
         self.budget.set_budget(minutes=float(kept.get("minutes", 0)), steps=int(kept.get("steps", 0)))
         if "device" in kept:
             self.device.set_device(str(kept["device"]))
@@ -171,6 +185,7 @@ class TrainSettings(QWidget):
             "params": self._values,
             "device": self.device.device(),
             "seed": self.seed.value(),
+            "start": str(self.start.model or ""),
             "unfolded": self.advanced.unfolded,
             **self.budget.record(),
         }
@@ -212,6 +227,7 @@ class TrainSettings(QWidget):
 
     def _learner_chosen(self, _: str) -> None:
         self._drop_form()
+        self.offer(self._cards)
         self.edited.emit()
 
     def _reset(self, _: bool) -> None:
@@ -252,6 +268,7 @@ class TrainSettings(QWidget):
             f"batch {values['batch']}" if values.get("batch") else "",
             f"{self.budget.minutes:g} min" if self.budget.minutes else f"{self.budget.steps} steps",
             f"from {images} images" if images > 1 else "",
+            f"going on from “{self.start.title}”" if self.start.model else "",
         ]
         self.plan.setText("Plan: " + ", ".join(part for part in parts if part))
 

@@ -65,6 +65,7 @@ class TrainPanel(Panel):
         column.insertWidget(column.indexOf(self.message) + 1, self.board)
         kept = self.recall()
         self.settings.restore(kept)
+        self.settings.offer(self.desk.cards)
         self.before.unfold(bool(kept.get("before", True)))
         self.board.restore(kept)
         align_labels(self)
@@ -73,7 +74,7 @@ class TrainPanel(Panel):
             (self.desk.advanced, self._advanced),
             (self.desk.ended, self._ended),
             (self.desk.failed, self._failed),
-            (self.desk.runs_changed, self._show_board),
+            (self.desk.runs_changed, self._list_runs),
             (self.desk.deleted, self._deleted),
             (self.desk.not_deleted, self._not_deleted),
             (self.session.paint.changed, self._marks_changed),
@@ -82,6 +83,7 @@ class TrainPanel(Panel):
             link[0].connect(link[1])
         self.settings.meaning_chosen.connect(self._meaning_chosen)
         self.settings.rebuilt.connect(self._rebuilt)
+        self.settings.start.refused.connect(self.missing)
         self.settings.advanced.button.toggled.connect(self._share_room)
         self.settings.edited.connect(self.session.shared(ToolWindows).settings_changed)
         self.runs.resume_wanted.connect(self._resume)
@@ -337,6 +339,10 @@ class TrainPanel(Panel):
 
         self.session.shared(ModelDesk).choose(folder)
         self.go_to("predict")()
+
+    def _list_runs(self) -> None:
+        self.settings.offer(self.desk.cards)
+        self._show_board()
 
     def _show_board(self) -> None:
         self.board.setVisible(self.image is not None or self.desk.busy or bool(self.desk.cards))

@@ -44,9 +44,25 @@ def test_as_json_it_holds_every_setting_and_reason(command, files):
     assert record["memory_mb"] > 0
 
 
-@pytest.mark.parametrize(
-    ("words", "told"), [(["--resume"], "resumed"), (["--set", "loss=dicee"], "dicee"), (["--set", "nonsense=1"], "nonsense"), (["--learner", "x"], "learner")]
-)
+def test_a_model_to_go_on_from_is_asked_too(command, files, tmp_path):
+    model = tmp_path / "model"
+    assert command("train", "-i", files[0], "-l", files[1], "-o", model, "--device", "cpu", "--steps", 2, *SMALL) == 0
+    assert command("train", "-i", files[0], "-l", files[1], "--dry-run", "--json", "--device", "cpu", "--steps", 7, "--from", model) == 0
+    record = json.loads(command.out)
+    assert (record["settings"]["base_channels"], record["settings"]["depth"]) == (4, 2)
+    assert any("goes on from" in reason["why"] for reason in record["reasons"])
+
+
+REFUSED = [
+    (["--from", "nowhere"], "nowhere"),
+    (["--resume"], "resumed"),
+    (["--set", "loss=dicee"], "dicee"),
+    (["--set", "nonsense=1"], "nonsense"),
+    (["--learner", "x"], "learner"),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), REFUSED)
 def test_what_cannot_be_proposed_is_refused(command, files, words, told):
     assert command("train", "-i", files[0], "-l", files[1], "--dry-run", *SMALL, *words) == 2
     assert told in command.err

@@ -66,7 +66,7 @@ class Machine:
         return not self.device.startswith("cpu")
 
 
-def configure(params: UNetLearnerParams, found: Survey, machine: Machine) -> tuple[UNetLearnerParams, tuple[Reason, ...]]:
+def configure(params: UNetLearnerParams, found: Survey, machine: Machine, *, going_on: bool = False) -> tuple[UNetLearnerParams, tuple[Reason, ...]]:
     """Choose what is left open, memory aside.
 
     Parameters
@@ -77,13 +77,15 @@ def configure(params: UNetLearnerParams, found: Survey, machine: Machine) -> tup
         From `survey`.
     machine
         Of the training.
+    going_on
+        Whether it begins with the weights of a model.
 
     Returns
     -------
     params, reasons
         Parameters with nothing on auto, and why, in the order of the choices.
     """
-    chooser = _Chooser(params, found, machine)
+    chooser = _Chooser(params, found, machine, going_on)
     for name, is_open, choose in _RULES:
         chooser.decide(name, is_open, choose)
     return chooser.params, tuple(chooser.reasons)
@@ -92,8 +94,8 @@ def configure(params: UNetLearnerParams, found: Survey, machine: Machine) -> tup
 class _Chooser:
     """Parameters on their way from open to settled; later rules see what earlier ones chose."""
 
-    def __init__(self, params: UNetLearnerParams, found: Survey, machine: Machine) -> None:
-        self.params, self.found, self.machine = params, found, machine
+    def __init__(self, params: UNetLearnerParams, found: Survey, machine: Machine, going_on: bool) -> None:
+        self.params, self.found, self.machine, self.going_on = params, found, machine, going_on
         self.reasons: list[Reason] = []
 
     def decide(self, name: str, is_open: Callable[[Any], bool], choose: Callable[[_Chooser], Choice]) -> None:
@@ -106,7 +108,7 @@ class _Chooser:
     @property
     def pretrained(self) -> bool:
         """Whether the network begins with what it has learned elsewhere."""
-        return self.params.initialisation in ("imagenet", "em")
+        return self.going_on or self.params.initialisation in ("imagenet", "em")
 
     @property
     def volumes(self) -> bool:
@@ -160,6 +162,8 @@ def _initialisation(at: _Chooser) -> Choice:
     here = {**at.params.model_dump(), "reduction": at.shrink}
     known = at.params.network == "unet" and not at.volumes and all(here[name] == value for name, value in EM_NETWORK.items())
     if known and at.found.painted and at.found.modality == "electron microscopy" and at.found.channels == 1:
+        if at.going_on:
+            return "em", "The model that this goes on from began with the weights that know such tissue: they stay the ones that it is held to."
         why = "The images look like electron microscopy and little is labelled"
         return "em", f"{why}: the network starts from weights that learned such tissue on sections made by code."
     return "gaussian", ""

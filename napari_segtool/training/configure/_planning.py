@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_segtool.core.errors import ModelError, ParameterError
 from napari_segtool.core.params import Params, describe
 from napari_segtool.core.registry import NETWORKS
-from napari_segtool.nets._bundle import open_bundle
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.augment._presets import preset
+from napari_segtool.training.configure._begun import as_model, check_network
 from napari_segtool.training.configure._configure import Machine, changed, configure
 from napari_segtool.training.configure._proposal import Proposal, Reason
 from napari_segtool.training.data._augment import STILL, Augmentation
@@ -19,7 +20,7 @@ from napari_segtool.training.losses._combined import head_of
 from napari_segtool.training.losses._text import parse_loss
 from napari_segtool.training.runs._events import EventLog, write_atomically
 from napari_segtool.training.runs._folder import as_json, cannot_write, read_json
-from napari_segtool.training.runs._run import DEFAULT_MINUTES, Run
+from napari_segtool.training.runs._run import DEFAULT_MINUTES, Run, model_to_begin
 from napari_segtool.training.survey._evidence import Evidence, evidence_of_run
 from napari_segtool.training.survey._survey import survey
 
@@ -30,7 +31,6 @@ PROPOSAL = "proposal.json"
 """File in a run's folder: a run that is resumed, elsewhere or with less memory free, goes on with what was chosen."""
 _DOUBT_PAINT, _DOUBT_MASK = 0.05, 0.01
 """Differences of Dice that say nothing: a few held-out strokes judge far less surely than whole slices, and early weights that suit them by chance are poor."""
-_BEGUN_SO = "The model that this goes on from began with the weights that know such tissue: they stay the ones that it is held to."
 _STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}
 _UPRIGHT_DEG = 15.0
 _MEMORY_SHARE = 0.7
@@ -55,22 +55,7 @@ def settle(run: Run) -> tuple[Proposal, Plan]:
         settled = type(run.params).build(**proposal.settings)
         largest = max(record.shape[record.axes.index(letter)] for record in run.stored for letter in "YX")
         return proposal, _plan(settled, painted=run.config["labels_are"] == "paint", largest_px=largest)
-    begun = None if run.start_folder is None else open_bundle(run.start_folder).card.get("trained", {}).get("begun_from", "")
-    params = run.params if begun in (None, "em") else _without_weights(run.params)
-    proposal, plan = propose(params, evidence_of_run(run), run.learner, str(run.config["device"]))
-    if begun == "em":
-        told = (replace(reason, why=_BEGUN_SO) if (reason.setting, reason.value) == ("initialisation", "em") else reason for reason in proposal.reasons)
-        proposal = replace(proposal, reasons=tuple(told))
-    return proposal, plan
-
-
-def _without_weights(params: Params) -> Params:
-    """The same, but no pretrained weights are chosen, because all are taken from the model that the training goes on from."""
-    from napari_segtool.training.learners.unet import UNetLearnerParams
-
-    if not isinstance(params, UNetLearnerParams) or params.initialisation != "auto":
-        return params
-    return changed(params, initialisation="gaussian", retain=0.0)
+    return propose(run.params, evidence_of_run(run), run.learner, str(run.config["device"]), run.start_folder or "")
 
 
 def tell(run: Run, proposal: Proposal) -> None:
@@ -88,7 +73,7 @@ def tell(run: Run, proposal: Proposal) -> None:
         raise cannot_write(run.folder, error) from None
 
 
-def propose(params: Params, evidence: Evidence, learner: str, device: str = "auto") -> tuple[Proposal, Plan]:
+def propose(params: Params, evidence: Evidence, learner: str, device: str = "auto", model: str | Path = "") -> tuple[Proposal, Plan]:
     """Choose what is open, make the plan, and halve the batch, then the patch, until a step fits into seven tenths of the free memory.
 
     Parameters
@@ -101,11 +86,15 @@ def propose(params: Params, evidence: Evidence, learner: str, device: str = "aut
         Its name.
     device
         As for training.
+    model
+        To go on from; empty starts anew.
 
     Raises
     ------
     ParameterError
         If settings do not go together, or with the images.
+    ModelError
+        If the model to go on from does not fit.
     """
     from napari_segtool.training.configure._cost import machine_of, step_cost
     from napari_segtool.training.learners.unet import UNetLearnerParams
@@ -113,18 +102,24 @@ def propose(params: Params, evidence: Evidence, learner: str, device: str = "aut
     machine = machine_of(device)
     classes = len(evidence.pixels)
     sides = [side for subject in evidence.subjects for side in subject.plane_px]
+    card = model_to_begin(model, evidence.channels).card if model else None
+    begun = tuple[Reason, ...]()
+    if card is not None:
+        params, begun = as_model(params, card)
     settled, reasons = params, tuple[Reason, ...]()
     if isinstance(params, UNetLearnerParams):
         if params.dimensions not in ("2-D", "auto") and any(not subject.counts for subject in evidence.subjects):
             raise ParameterError(f"A {params.dimensions} network needs volumes, but an image here is a single picture.", hint="Say --set dimensions=2-D.")
-        settled, reasons = configure(params, survey(evidence), machine)
+        settled, reasons = configure(params, survey(evidence), machine, going_on=card is not None)
     plan = _plan(settled, painted=evidence.painted, largest_px=max(sides))
+    if card is not None:
+        check_network(plan, card)
     cost = step_cost(plan, evidence.channels, classes)
     while cost.memory_mb > _MEMORY_SHARE * machine.free_mb and (smaller := _smaller(settled, params)) is not None:
         settled = smaller
         plan = _plan(settled, painted=evidence.painted, largest_px=max(sides))
         cost = step_cost(plan, evidence.channels, classes)
-    told = tuple(_corrected(reason, settled, machine) for reason in reasons)
+    told = (*begun, *(_corrected(reason, settled, machine) for reason in reasons))
     proposal = Proposal(learner, settled.model_dump(mode="json"), told, machine.device, cost.memory_mb, machine.free_mb, cost.parameters)
     return proposal, plan
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.core.errors import StorageError
+from napari_segtool.core.errors import ModelError, StorageError
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.spread import spread_evenly
 from napari_segtool.nets._bundle import load_network, open_bundle, save_bundle
@@ -345,5 +345,9 @@ class Sitting:
         if folder is None:
             return
         weights = load_network(open_bundle(folder)).state_dict()
-        count = self.trainer.start_from(weights)
-        self.log.write("message", text=f"{count} of {len(weights)} layers' weights were taken from the model to start from.")
+        count, total = self.trainer.start_from(weights)
+        if not count:
+            raise ModelError(
+                "No layer of the model to go on from fits this network.", hint="Leave the network's settings as they came: they are then the model's."
+            )
+        self.log.write("message", text=f"{count} of {total} layers' weights were taken from the model to start from.")

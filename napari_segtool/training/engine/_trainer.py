@@ -269,13 +269,14 @@ class Trainer:
         depth, height, width = checkpoint.facts["patch_px"]
         self.patch_px = (int(depth), int(height), int(width))
 
-    def start_from(self, weights: Mapping[str, Tensor]) -> int:
-        """Take over the weights of another model where name and shape agree; return how many tensors that were."""
+    def start_from(self, weights: Mapping[str, Tensor]) -> tuple[int, int]:
+        """Take over the weights of another model where name and shape agree; return of how many of this network's layers, and how many it has."""
         own = self.network.state_dict()
         shared = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
         for network in (self.network, self.average):
             network.load_state_dict({**own, **shared})
-        return len(shared)
+        kernels = [name for name, tensor in own.items() if tensor.ndim > 1]
+        return sum(name in shared for name in kernels), len(kernels)
 
     def _loss(self, batch: Batch) -> Tensor:
         images = torch.from_numpy(batch.images).to(self.device, non_blocking=True).contiguous(memory_format=self._layout)  # (N, C, [Z,] Y, X)

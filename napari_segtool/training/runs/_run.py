@@ -17,7 +17,7 @@ from napari_segtool.core.errors import DataError, ModelError, ParameterError
 from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.params import Params
 from napari_segtool.core.registry import LEARNERS
-from napari_segtool.core.result import Step
+from napari_segtool.core.result import ModelBundle, Step
 from napari_segtool.core.stack import Stack
 from napari_segtool.training.runs._events import ENDS, EventLog, read_events, write_atomically
 from napari_segtool.training.runs._folder import as_json, cannot_write, claim_folder, clear_folder, found_versions, read_json
@@ -265,7 +265,7 @@ def create_run(
         numbers = tuple(range(len(values)))
         titles = tuple(class_names) or _names_of(pairs, numbers) or tuple(f"class {number}" for number in numbers)
     pixels = dict(zip(census.values, census.counts, strict=True))
-    start = _start_card(start_from, channels) if start_from else None
+    start = model_to_begin(start_from, channels).path if start_from else None
     remarks = [paint_in_disguise(census, labels_are)]
     folder = Path(folder)
     made = claim_folder(folder)
@@ -333,6 +333,22 @@ def open_run(folder: str | Path) -> Run:
     return Run(folder, config)
 
 
+def model_to_begin(model: str | Path, channels: int) -> ModelBundle:
+    """Open a model to go on from.
+
+    Raises
+    ------
+    ModelError
+        If there is none, it is damaged, or the images have other channels.
+    """
+    from napari_segtool.nets._bundle import open_bundle
+
+    bundle = open_bundle(model)
+    if int(bundle.card["channels"]) != channels:
+        raise ModelError(f"The model {bundle.path} was trained on {bundle.card['channels']} channel(s), but these images have {channels}.")
+    return bundle
+
+
 def with_budget(run: Run, *, minutes: float = 0, steps: int = 0, threads: int = -1) -> Run:
     """Return the run with another budget or number of threads; the folder is not changed."""
     config = dict(run.config)
@@ -352,15 +368,6 @@ def _names_of(pairs: Sequence[tuple[Any, ...]], numbers: Sequence[int]) -> tuple
             if all(known.get(number) for number in numbers):
                 return tuple(known[number] for number in numbers)
     return ()
-
-
-def _start_card(start_from: str | Path, channels: int) -> Path:
-    from napari_segtool.nets._bundle import open_bundle
-
-    bundle = open_bundle(start_from)
-    if int(bundle.card["channels"]) != channels:
-        raise ModelError(f"The model {bundle.path} was trained on {bundle.card['channels']} channel(s), but these images have {channels}.")
-    return bundle.path
 
 
 def _stored(record: Mapping[str, Any]) -> Stored:
