@@ -55,9 +55,11 @@ class StartFrom(QComboBox):
 
     def offer(self, cards: Iterable[RunCard], learner: str) -> None:
         """List the models of the runs of ``learner``; what was chosen stays so, as long as it is there."""
-        self._runs = {card.folder: card.title for card in cards if card.has_model and card.learner == learner}
-        self._opened = [path for path in self._opened if _is_model(path)]
-        self._fill()
+        runs = {card.folder: card.title for card in cards if card.has_model and card.learner == learner}
+        opened = [path for path in self._opened if _is_model(path)]
+        if (runs, opened) != (self._runs, self._opened):  # an open list is not closed for nothing
+            self._runs, self._opened = runs, opened
+            self._fill()
 
     def choose(self, model: Path | None) -> None:
         """Show a choice, without saying so; a model that is no longer there counts as a new network."""
