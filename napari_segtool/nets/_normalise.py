@@ -21,7 +21,8 @@ class Normalisation:
     Parameters
     ----------
     kind
-        ``"plane"``: every plane by its own mean and standard deviation, so that bit depth and exposure do not matter.
+        ``"plane"``: every plane by its own mean and standard deviation within its margins (see `within_margins`), so that bit depth and exposure do not
+        matter.
         ``"fixed"``: all planes by the values below, for images whose grey levels mean the same everywhere.
     mean, deviation
         For each channel, for ``"fixed"``; the training images' values.
@@ -52,14 +53,14 @@ class Normalisation:
     def scale(self, plane: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the mean and the deviation, each of shape ``(C,)``, that apply to a whole plane ``(C, Y, X)``.
 
-        NaN and infinite pixels do not count. The deviation is 1 where a plane is constant.
+        NaN and infinite pixels do not count, nor margins of one value. The deviation is 1 where a plane is constant.
         """
         if self.kind == "fixed":
             if len(self.mean) != plane.shape[0]:
                 raise ShapeError(f"The plane has {plane.shape[0]} channel(s), but the model was trained on {len(self.mean)}.")
             mean, deviation = np.asarray(self.mean), np.asarray(self.deviation)
         else:
-            values = [_finite(channel) for channel in plane]
+            values = [_finite(channel) for channel in within_margins(plane)]
             mean = np.array([v.mean(dtype=np.float64) if v.size else 0.0 for v in values])
             deviation = np.array([v.std(dtype=np.float64) if v.size else 0.0 for v in values])
         floor = 1e-6 * np.maximum(np.abs(mean), 1e-6)
@@ -91,6 +92,36 @@ class Normalisation:
         out -= mean[:, None, None]
         out /= deviation[:, None, None]
         return out.reshape(plane.shape)
+
+
+def within_margins(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return a plane without the rows and columns along its edges in which nothing varies; the whole plane where nothing does at all.
+
+    Black bars around an image say nothing of what is in it, but would darken its mean: on ultrasound they fill up to half of it. As in nnU-Net
+    (Isensee et al. 2021, doi:10.1038/s41592-020-01008-z), what lies in them does not count.
+
+    Parameters
+    ----------
+    plane
+        ``(C, Y, X)``; a row counts as margin if it is of one value in every channel.
+
+    Examples
+    --------
+    >>> plane = np.zeros((1, 4, 5))
+    >>> plane[0, 1:3, 2:4] = [[1, 2], [3, 4]]
+    >>> within_margins(plane).tolist()
+    [[[1.0, 2.0], [3.0, 4.0]]]
+    """
+    if not plane.size:
+        return plane
+    inside = plane
+    for axis, across in ((1, 2), (2, 1)):
+        varied = np.flatnonzero((inside.max(across) != inside.min(across)).any(0))
+        if not varied.size:
+            return plane
+        kept = slice(varied[0], varied[-1] + 1)
+        inside = inside[:, kept] if axis == 1 else inside[:, :, kept]
+    return inside
 
 
 def fill_gaps(plane: NDArray[Any]) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_segtool.core.errors import ModelError, ShapeError
-from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.nets._normalise import Normalisation, within_margins
 
 
 def test_the_same_picture_in_8_and_16_bit_becomes_the_same_input() -> None:
@@ -55,3 +55,32 @@ def test_another_number_of_channels_than_trained_on_is_refused() -> None:
 def test_a_damaged_record_is_refused(record: dict[str, object]) -> None:
     with pytest.raises(ModelError):
         Normalisation.from_record(record)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_bars_around_an_image_change_nothing_of_what_is_inside(value: int) -> None:
+    inside = np.random.default_rng(0).integers(10, 200, (2, 12, 20), np.uint8)
+    barred = np.full((2, 30, 33), value, np.uint8)
+    barred[:, 4:16, 9:29] = inside
+    assert np.array_equal(Normalisation().apply(barred)[:, 4:16, 9:29], Normalisation().apply(inside))
+
+
+def test_one_channel_that_varies_keeps_a_row_and_a_dark_row_inside_counts() -> None:
+    plane = np.zeros((2, 6, 6), np.uint8)
+    plane[0, 1:5, 1:5] = np.arange(16).reshape(4, 4) + 1
+    plane[0, 3] = 0
+    plane[1, 0, 2] = 9
+    assert within_margins(plane).shape == (2, 5, 4)
+
+
+def test_a_plane_in_which_only_columns_differ_is_kept_whole() -> None:
+    ramp = np.tile(np.arange(5, dtype=np.float32), (4, 1))[None]
+    assert within_margins(ramp).shape == (1, 4, 5)
+    assert within_margins(ramp.transpose(0, 2, 1)).shape == (1, 5, 4)
+
+
+def test_margins_of_nan_count_as_little() -> None:
+    inside = np.random.default_rng(0).normal(size=(1, 8, 8))
+    barred = np.full((1, 14, 12), np.nan)
+    barred[:, 3:11, 2:10] = inside
+    assert np.allclose(Normalisation().apply(barred)[:, 3:11, 2:10], Normalisation().apply(inside), atol=1e-6)
