@@ -98,7 +98,7 @@ class TrainSettings(QWidget):
         self._form_of = ""
         self._values: dict[str, dict[str, Any]] = {}
         rows = form_layout()
-        named = (("Labels are", self.meaning), ("Learner", self.learner), ("Start from", self.start), ("Time", self.budget), ("Device", self.device))
+        named = (("Labels are", self.meaning), ("Learner", self.learner), ("Time", self.budget), ("Device", self.device), ("Start from", self.start))
         for text, field in named:
             _add(rows, text, field)
         layout = QVBoxLayout(self)
