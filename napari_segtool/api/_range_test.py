@@ -44,8 +44,7 @@ def rate_range_steps(
     loaded = [_pair(pair[0], pair[1], labels_are, slices) for pair in source]
     with tempfile.TemporaryDirectory(prefix="segtool-rates-") as folder:
         place = Path(folder) / "run"
-        settings: dict[str, Any] = {"seed": seed, "device": device, "threads": threads, "start_from": model}
-        run = create_run(place, loaded, learner, values, labels_are=labels_are, steps=steps, **settings)
+        run = create_run(place, loaded, learner, values, labels_are=labels_are, steps=steps, seed=seed, device=device, threads=threads, start_from=model)
         return (yield from rate_range_steps(run.folder, steps=steps, lowest=lowest, highest=highest))
 
 

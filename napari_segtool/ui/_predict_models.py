@@ -22,6 +22,7 @@ from napari_segtool.ui._fields import guard_wheel
 from napari_segtool.ui._jobs import LatestJob
 from napari_segtool.ui._session import Session
 from napari_segtool.ui._train_desk import TrainingDesk
+from napari_segtool.ui._train_folder import run_has_model
 from napari_segtool.ui._train_watch import Ending
 
 
@@ -100,7 +101,7 @@ class ModelDesk(QObject):
 
     def _learned(self, _: Ending) -> None:
         folder = self._trainings.folder
-        if folder is not None and (folder / "model" / "model.json").is_file():
+        if folder is not None and run_has_model(folder):
             self.choose(folder)
 
     def _opened(self, bundle: ModelBundle) -> None:

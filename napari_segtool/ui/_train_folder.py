@@ -90,6 +90,16 @@ class RunCard:
         return self.state not in ("training", "done")
 
 
+def run_has_model(folder: Path) -> bool:
+    """Tell whether a run has kept a model."""
+    return is_model(folder / "model")
+
+
+def is_model(folder: Path) -> bool:
+    """Tell whether a folder looks like a model; nothing in it is read."""
+    return (folder / "model.json").is_file()
+
+
 def runs_folder(settings: Settings) -> Path:
     """Return the folder for runs: that of the settings, else ``segtool-runs`` in the home folder."""
     return Path(settings.runs_folder).expanduser() if settings.runs_folder else Path.home() / "segtool-runs"
@@ -146,7 +156,7 @@ def read_card(folder: Path, known: RunCard | None = None) -> RunCard | None:
     """
     stamp = _stamp(folder)
     if known is not None and known.stamp == stamp and known.state in ENDS and not trainer_of(folder):
-        return replace(known, title=_title(folder), has_model=_has_model(folder))
+        return replace(known, title=_title(folder), has_model=run_has_model(folder))
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         learner, created = str(config["learner"]), float(config.get("created", 0.0))
@@ -168,7 +178,7 @@ def read_card(folder: Path, known: RunCard | None = None) -> RunCard | None:
         created=created,
         classes=classes,
         images=_images(folder),
-        has_model=_has_model(folder),
+        has_model=run_has_model(folder),
         stamp=stamp,
     )
 
@@ -226,10 +236,6 @@ def _stamp(folder: Path) -> int:
         return (folder / "events.jsonl").stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _has_model(folder: Path) -> bool:
-    return (folder / "model" / "model.json").is_file()
 
 
 def _title(folder: Path) -> str:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy, QWidget
 from superqt.utils import signals_blocked
 
 from napari_segtool.ui._fields import guard_wheel
-from napari_segtool.ui._train_folder import RunCard
+from napari_segtool.ui._train_folder import RunCard, is_model, run_has_model
 
 NEW = "a new network"
 _OPEN = "a model from a folder…"
@@ -56,7 +56,7 @@ class StartFrom(QComboBox):
     def offer(self, cards: Iterable[RunCard], learner: str) -> None:
         """List the models of the runs of ``learner``; what was chosen stays so, as long as it is there."""
         runs = {card.folder: card.title for card in cards if card.has_model and card.learner == learner}
-        opened = [path for path in self._opened if _is_model(path)]
+        opened = [path for path in self._opened if _holds_model(path)]
         if (runs, opened) != (self._runs, self._opened):  # an open list is not closed for nothing
             self._runs, self._opened = runs, opened
             self._fill()
@@ -64,16 +64,17 @@ class StartFrom(QComboBox):
     def choose(self, model: Path | None) -> None:
         """Show a choice, without saying so; a model that is no longer there counts as a new network."""
         self._chosen = model
-        if model is not None and model not in self._opened and _is_model(model):
+        if model is not None and model not in self._opened and _holds_model(model):
             self._opened.insert(0, model)
         self._fill()
 
     def ask(self) -> None:
         """Ask for the folder of a model."""
         folder = QFileDialog.getExistingDirectory(self, "Choose the folder of a model or of a run")
-        if folder and not _is_model(Path(folder)):
+        if folder and not _holds_model(Path(folder)):
             self.refused.emit(f"There is no model in {folder}. Choose the folder of a model or of a run that has one.")
-        self.choose(Path(folder) if folder and _is_model(Path(folder)) else self._chosen)
+            folder = ""
+        self.choose(Path(folder) if folder else self._chosen)
 
     def _fill(self) -> None:
         with signals_blocked(self):
@@ -97,5 +98,5 @@ class StartFrom(QComboBox):
             self.edited.emit()
 
 
-def _is_model(folder: Path) -> bool:
-    return any((place / "model.json").is_file() for place in (folder, folder / "model"))
+def _holds_model(folder: Path) -> bool:
+    return is_model(folder) or run_has_model(folder)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from napari_segtool.ui._bridge import notes_of
 from napari_segtool.ui.workspace import open_workspace, show_panel
 
 
@@ -35,6 +36,21 @@ def steps_image():
         truth[z, 5 : 15 + 5 * z, 8 : 20 + 5 * z] = 1
     noise = np.random.default_rng(0).integers(0, 20, truth.shape)
     return (40 + 150 * truth + noise).astype(np.uint8), truth
+
+
+@pytest.fixture
+def tiny_training(make_napari_viewer, steps_image, qtbot, monkeypatch, tmp_path):
+    """A Train panel over an image with dense labels and settings for a tiny network; its runs lie in ``runs``, closing asks nobody."""
+    monkeypatch.setenv("SEGTOOL_RUNS_FOLDER", str(tmp_path / "runs"))
+    monkeypatch.setenv("SEGTOOL_CONFIG", str(tmp_path / "segtool.json"))
+    viewer = make_napari_viewer()
+    panel = show_panel(viewer, "train")
+    panel.desk.ask_closing = lambda window: "stop"
+    viewer.add_image(steps_image[0], name="steps")
+    notes_of(viewer.add_labels(steps_image[1], name="truth"))["class_names"] = ["ground", "square"]
+    qtbot.waitUntil(lambda: panel.meaning.currentData() == "mask", timeout=3000)
+    panel.form.set_values({"base_channels": 2, "depth": 2, "patch_px": 32, "batch": 2})
+    return panel
 
 
 @pytest.fixture

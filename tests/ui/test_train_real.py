@@ -9,23 +9,13 @@ import time
 import numpy as np
 import pytest
 
-from napari_segtool.ui._bridge import notes_of
 from napari_segtool.ui._train_folder import trainer_of
-from napari_segtool.ui.workspace import show_panel
 
 
 @pytest.mark.slow
-def test_a_killed_training_with_a_damaged_checkpoint_is_resumed_from_the_one_before(make_napari_viewer, steps_image, qtbot, monkeypatch, tmp_path):
-    monkeypatch.setenv("SEGTOOL_RUNS_FOLDER", str(tmp_path / "runs"))
-    monkeypatch.setenv("SEGTOOL_CONFIG", str(tmp_path / "segtool.json"))
-    viewer = make_napari_viewer()
-    panel = show_panel(viewer, "train")
-    panel.desk.ask_closing = lambda window: "stop"
-    viewer.add_image(steps_image[0], name="steps")
-    notes_of(viewer.add_labels(steps_image[1], name="truth"))["class_names"] = ["ground", "square"]
-    qtbot.waitUntil(lambda: panel.meaning.currentData() == "mask", timeout=3000)
+def test_a_killed_training_with_a_damaged_checkpoint_is_resumed_from_the_one_before(tiny_training, qtbot, tmp_path):
+    panel, viewer = tiny_training, tiny_training.viewer
     panel.budget.set_budget(steps=4000)
-    panel.form.set_values({"base_channels": 2, "depth": 2, "patch_px": 32, "batch": 2})
     panel.button.click()
     checkpoints = tmp_path / "runs"
     qtbot.waitUntil(lambda: len(list(checkpoints.glob("*/checkpoints/step-*.json"))) >= 2, timeout=60000)

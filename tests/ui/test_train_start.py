@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from qtpy.QtWidgets import QFileDialog
 
-from napari_segtool.ui._bridge import notes_of
 from napari_segtool.ui._train_folder import RunCard
 from napari_segtool.ui._train_start import NEW, StartFrom
-from napari_segtool.ui.workspace import show_panel
 
 
 def card(folder: Path, title: str, *, learner: str = "unet", has_model: bool = True) -> RunCard:
@@ -76,16 +74,9 @@ def test_a_model_from_a_folder_is_offered_until_it_is_gone(chooser, tmp_path, qt
 
 
 @pytest.mark.slow
-def test_a_corrected_image_is_learned_from_where_the_last_training_ended(make_napari_viewer, steps_image, qtbot, monkeypatch, tmp_path):
-    monkeypatch.setenv("SEGTOOL_RUNS_FOLDER", str(tmp_path / "runs"))
-    monkeypatch.setenv("SEGTOOL_CONFIG", str(tmp_path / "segtool.json"))
-    viewer = make_napari_viewer()
-    panel = show_panel(viewer, "train")
-    viewer.add_image(steps_image[0], name="steps")
-    notes_of(viewer.add_labels(steps_image[1], name="truth"))["class_names"] = ["ground", "square"]
-    qtbot.waitUntil(lambda: panel.meaning.currentData() == "mask", timeout=3000)
+def test_a_corrected_image_is_learned_from_where_the_last_training_ended(tiny_training, qtbot):
+    panel = tiny_training
     panel.budget.set_budget(steps=4)
-    panel.form.set_values({"base_channels": 2, "depth": 2, "patch_px": 32, "batch": 2})
     panel.button.click()
     qtbot.waitUntil(lambda: panel.state == "done", timeout=60000)
     first = panel.desk.folder

@@ -49,15 +49,10 @@ def as_model(params: P, card: Mapping[str, Any]) -> tuple[P, tuple[Reason, ...]]
     }
     usual = {info.name: info.default for info in describe(type(params))}
     taken = {name: theirs[name] for name, default in usual.items() if name in theirs and getattr(params, name) == default != theirs[name]}
-    if params.model_dump().get("initialisation") == "auto" and begun_from(card) != "em":
+    if params.model_dump().get("initialisation") == "auto" and card.get("trained", {}).get("begun_from") != "em":
         taken["initialisation"] = "gaussian"  # written over by the model's weights
     params = type(params).build(**{**params.model_dump(), **taken})
     return params, tuple(Reason(name, value, _WHY) for name, value in taken.items() if name != "initialisation")
-
-
-def begun_from(card: Mapping[str, Any]) -> str:
-    """Return the weights that a model's training began with; empty for one of an earlier version."""
-    return str(card.get("trained", {}).get("begun_from", ""))
 
 
 def check_network(plan: Plan, card: Mapping[str, Any]) -> None:
