@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 import napari_segtool as segtool
-from napari_segtool.training.configure._configure import Machine, configure
+from napari_segtool.training.configure._chooser import Machine
+from napari_segtool.training.configure._configure import configure
 from napari_segtool.training.learners.unet import UNetLearnerParams
 from napari_segtool.training.survey._evidence import evidence_of_pairs
 from napari_segtool.training.survey._survey import survey

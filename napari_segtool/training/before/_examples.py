@@ -15,7 +15,8 @@ from napari_segtool.core.spread import spread_evenly
 from napari_segtool.core.stack import Stack
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.training._plan import Plan
-from napari_segtool.training.configure._configure import Machine, configure
+from napari_segtool.training.configure._chooser import Machine
+from napari_segtool.training.configure._configure import configure
 from napari_segtool.training.configure._planning import _plan as plan_settled
 from napari_segtool.training.data._augment import STILL, Augmentation
 from napari_segtool.training.data._holdout import Field, spacing_zyx

@@ -16,7 +16,7 @@ from napari_segtool.nets._neighbours import network_channels
 from napari_segtool.nets._precision import bfloat16_pays
 from napari_segtool.nets._work import counted
 from napari_segtool.training._plan import Plan
-from napari_segtool.training.configure._configure import Machine
+from napari_segtool.training.configure._chooser import Machine
 
 _MEGABYTE = 1 << 20
 _COPIES = {"muon": 4, "adamw": 5, "adam": 5, "sgd": 4}

@@ -13,7 +13,8 @@ from napari_segtool.core.registry import NETWORKS
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.augment._presets import preset
 from napari_segtool.training.configure._begun import as_model, check_network
-from napari_segtool.training.configure._configure import Machine, changed, configure
+from napari_segtool.training.configure._chooser import Machine, changed
+from napari_segtool.training.configure._configure import configure
 from napari_segtool.training.configure._proposal import Proposal, Reason
 from napari_segtool.training.data._augment import STILL, Augmentation
 from napari_segtool.training.losses._combined import head_of

