@@ -1,6 +1,6 @@
 """How well the learners do on real data they have not seen: one line for each training.
 
-    python benchmarks/quality.py isbi-dense isbi-paint mitochondria usgra --minutes 10 --seeds 0 1 2
+    python benchmarks/quality.py isbi-dense isbi-paint mitochondria usgra-split --minutes 10 --seeds 0 1 2
     python benchmarks/quality.py isbi-dense --steps 200 --set base_channels=16 --seeds 0 1
 
 What is scored is what a user gets: labels and probabilities of the prediction with the model's own settings.
@@ -15,13 +15,11 @@ mitochondria
     EPFL hippocampus FIB-SEM: masks of slices 0–7, IoU on slices 8–10.
 speed
     Steps of the engine against those of a plain loop (float32, the usual memory layout, batches made in between), in turn.
-usgra
-    Ultrasound of nerves and vessels, 60 images: cross-validation in four parts. Seed s is scored on the images whose number leaves s when divided by 4,
-    and learns from the other 45, so that seeds 0 to 3 score each image once; mean Dice of nerve and vessel.
 usgra-split
-    The same, scored on the twelve images among them that the set's authors test on, learned from the other 48.
-usgra-blocks
-    The same, scored on three blocks of five images, always the same.
+    Ultrasound of nerves and vessels, 60 images: masks of 48, mean Dice of nerve and vessel on the twelve that the set's authors test on.
+usgra
+    The same by cross-validation in four parts: seed s is scored on the images whose number leaves s when divided by 4, and learns from the
+    other 45, so that seeds 0 to 3 score each image once.
 
 The data lie beside the checkout (``../shared/data``) or where ``SEGTOOL_TEST_DATA`` says; nothing of them is shipped.
 """
@@ -51,7 +49,6 @@ from napari_segtool.evaluate.isbi import v_rand
 from napari_segtool.evaluate.overlap import ClassOverlap, class_overlap
 
 DATA = Path(os.environ.get("SEGTOOL_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-HELD_BLOCKS = (*range(10, 15), *range(30, 35), *range(50, 55))
 
 
 def tested_by_authors(_seed: int) -> np.ndarray:
@@ -61,9 +58,8 @@ def tested_by_authors(_seed: int) -> np.ndarray:
 
 
 USGRA: dict[str, Callable[[int], np.ndarray]] = {
-    "usgra": lambda seed: np.arange(60) % 4 == seed % 4,
     "usgra-split": tested_by_authors,
-    "usgra-blocks": lambda _seed: np.isin(np.arange(60), HELD_BLOCKS),
+    "usgra": lambda seed: np.arange(60) % 4 == seed % 4,
 }
 """Which of the 60 images are held out, for a seed."""
 
