@@ -80,7 +80,7 @@ class Plan:
         Training ends when the metric has not improved for so many steps; 0 goes on to the end of the budget.
     keep_within
         Later weights, being nearer the end of the schedule, are kept unless their metric is worse than the best by more than this and,
-        for masks, by more than the standard error of the difference.
+        for masks, by more than two standard errors of the difference.
     normalisation
         ``"plane"`` or ``"fixed"``, see `nets._normalise.Normalisation`.
     precision

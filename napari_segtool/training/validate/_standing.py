@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 PLATEAU_STEPS = 300
 """After so many steps without improvement it is said; and again after twice as many."""
 _LEAST_CHECKS = 4
+_DOUBT = 2
+"""Standard errors by which later weights must be worse not to be kept."""
 
 
 @dataclass
@@ -30,9 +32,9 @@ class Standing:
     patience_steps
         Training is to end after so many steps without improvement; 0 never.
     by_planes
-        Later weights are also kept where they are worse by no more than the standard error of the difference, because held-out planes cannot tell them apart
-        (the rule of one standard error, Breiman et al. 1984, Classification and Regression Trees, doi:10.1201/9781315139470). Not for paint: from strokes,
-        later weights may be worse than strokes can tell.
+        Later weights are also kept where they are worse by no more than two standard errors of the difference, because held-out planes cannot tell them
+        apart (after the rule of one standard error, Breiman et al. 1984, Classification and Regression Trees, doi:10.1201/9781315139470; the best of many
+        validations is so partly by chance, which takes two). Not for paint: from strokes, later weights may be worse than strokes can tell.
 
     Attributes
     ----------
@@ -59,7 +61,7 @@ class Standing:
         """Note a validation and return whether its weights are to be kept. Where nothing is held out, the latest are."""
         score = {"dice": result.dice, "iou": result.iou, "loss": -result.loss}[self.metric]
         within = self.keep_within * (abs(self.best) if self.metric == "loss" else 1)
-        within = max(within, result.tally.doubt(self._best_tally, self.metric)) if self.by_planes else within
+        within = max(within, _DOUBT * result.tally.doubt(self._best_tally, self.metric)) if self.by_planes else within
         kept = math.isnan(self.best) or math.isnan(score) or score >= self.best - within
         if not math.isnan(score) and (math.isnan(self.best) or score > self.best):
             self.best, self.best_step, self._checks, self._said_at, self._best_tally = score, step, 0, 0, result.tally

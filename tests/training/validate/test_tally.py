@@ -83,6 +83,15 @@ def test_weights_that_are_worse_on_some_planes_and_better_on_others_are_kept(met
     assert [by_strokes.take(10, scored(EARLY, metric)), by_strokes.take(20, scored(LATE, metric))] == [True, False]
 
 
+@pytest.mark.parametrize(("errors", "kept"), [(0.5, True), (1.9, True), (2.1, False), (4.0, False)])
+def test_weights_are_kept_up_to_two_standard_errors_below_the_best(errors: float, kept: bool) -> None:
+    apart = np.array([-2, -1, 0, 0, 1, 2])  # losses of six planes, about their mean
+    mean = errors * apart.std(ddof=1) / math.sqrt(6)
+    early, late = (tally(*[(5, 5, 5)] * 6, losses=tuple(losses)) for losses in (np.full(6, 10.0), 10 + apart + mean))
+    standing = Standing("loss", keep_within=0.0)
+    assert [standing.take(10, scored(early, "loss")), standing.take(20, scored(late, "loss"))] == [True, kept]
+
+
 def test_weights_that_are_worse_on_every_plane_are_not_kept_nor_after_a_checkpoint() -> None:
     worse = tally(*[(6, 10, 10)] * 5)
     standing, resumed = Standing("dice", keep_within=0.01), Standing("dice", keep_within=0.01)
