@@ -134,7 +134,7 @@ def depth(at: Chooser) -> Choice:
 def z_factors(at: Chooser) -> Choice:
     if not at.volumes:
         return ",".join(["1"] * at.params.depth), ""
-    text = z_pooling(at.found.z_ratio or 1.0, min(at.found.sections, at.params.patch_planes), at.params.depth)
+    text = z_pooling(_ratio(at), min(at.found.sections, at.params.patch_planes), at.params.depth)
     if "2" not in text:
         return text, "The sections are too few or too thick to be pooled along Z."
     return text, f"Sections lie {_ratio(at):.1f} times as far apart as pixels: they are pooled along Z once pixels are as large."

@@ -28,12 +28,10 @@ def turn(at: Chooser) -> Choice:
 
 
 def modality(at: Chooser) -> Choice:
-    modality = at.found.modality
-    effects = _EFFECTS.get(modality, "general")
-    looks = {"unknown": "The grey values do not tell what made the images", "colour": "The images are in colour"}.get(
-        modality, f"The images look like {modality}"
-    )
-    own = {"electron microscopy": "em", "ultrasound": "ultrasound"}.get(modality)
+    seen = at.found.modality
+    effects = _EFFECTS.get(seen, "general")
+    looks = {"unknown": "The grey values do not tell what made the images", "colour": "The images are in colour"}.get(seen, f"The images look like {seen}")
+    own = {"electron microscopy": "em", "ultrasound": "ultrasound"}.get(seen)
     if own:
         return effects, f"{looks}: general variations, with which it was measured; modality={own} adds what its instrument does."
     return effects, f"{looks}: {'brightness and contrast vary more than elsewhere' if effects == 'light' else 'general variations'}."
