@@ -20,7 +20,7 @@ from napari_segtool.training.data._augment import STILL, Augmentation
 from napari_segtool.training.losses._combined import head_of
 from napari_segtool.training.losses._text import parse_loss
 from napari_segtool.training.runs._events import EventLog, write_atomically
-from napari_segtool.training.runs._folder import as_json, cannot_write, read_json
+from napari_segtool.training.runs._folder import PROPOSAL, as_json, cannot_write, read_json
 from napari_segtool.training.runs._run import DEFAULT_MINUTES, Run, model_to_begin
 from napari_segtool.training.survey._evidence import Evidence, evidence_of_run
 from napari_segtool.training.survey._survey import survey
@@ -28,8 +28,6 @@ from napari_segtool.training.survey._survey import survey
 if TYPE_CHECKING:
     from napari_segtool.training.learners.unet import UNetLearnerParams
 
-PROPOSAL = "proposal.json"
-"""File in a run's folder: a run that is resumed, elsewhere or with less memory free, goes on with what was chosen."""
 _DOUBT_PAINT, _DOUBT_MASK = 0.05, 0.01
 """Differences of Dice that say nothing: a few held-out strokes judge far less surely than whole slices, and early weights that suit them by chance are poor."""
 _STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,34 @@ from typing import Any
 from napari_segtool.core.errors import ModelError, StorageError
 
 LIBRARIES = ("torch", "numpy", "opencv-python-headless", "safetensors")
+
+
+PROPOSAL = "proposal.json"
+"""What was chosen for a run: one that is resumed, elsewhere or with less memory free, goes on with it."""
+START = "start"
+"""Copy of the model that a run goes on from."""
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Claim the folder while a run is made in it; where that fails, nothing is left behind.
+
+    Raises
+    ------
+    StorageError
+        If it is in use, a file, or cannot be written, or its disk is full.
+    """
+    made = claim_folder(folder)
+    try:
+        yield
+        (folder / "creating").unlink()
+    except BaseException as error:
+        clear_folder(folder)
+        if made:
+            folder.rmdir()
+        if isinstance(error, OSError):
+            raise cannot_write(folder, error) from None
+        raise
 
 
 def claim_folder(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import ModelBundle, Step
 from napari_segtool.core.stack import Stack
 from napari_segtool.training.runs._events import ENDS, EventLog, read_events, write_atomically
-from napari_segtool.training.runs._folder import as_json, cannot_write, claim_folder, clear_folder, found_versions, read_json
+from napari_segtool.training.runs._folder import START, as_json, cannot_write, found_versions, new_folder, read_json
 from napari_segtool.training.runs._lock import is_training
 from napari_segtool.training.runs._pairs import (
     LabelsAre,
@@ -38,7 +38,6 @@ from napari_segtool.training.runs._pixel_weights import check_mass, store_weight
 FORMAT = 1
 DEFAULT_MINUTES = 10.0
 _STALE_S = 3.0
-_START = "start"
 
 Request = Literal["stop", "cancel"]
 State = Literal["new", "training", "done", "stopped", "cancelled", "failed", "interrupted"]
@@ -116,7 +115,7 @@ class Run:
     @property
     def start_folder(self) -> Path | None:
         """Copy of the model that the training goes on from; None where there is none."""
-        folder = self.folder / _START
+        folder = self.folder / START
         return folder if folder.exists() else None
 
     @property
@@ -268,8 +267,7 @@ def create_run(
     start = model_to_begin(start_from, channels).path if start_from else None
     remarks = [paint_in_disguise(census, labels_are)]
     folder = Path(folder)
-    made = claim_folder(folder)
-    try:
+    with new_folder(folder):
         (folder / "data").mkdir()
         stored = []
         for number, pair in enumerate(checked):
@@ -278,7 +276,7 @@ def create_run(
             remarks.append(remark)
         write_atomically(folder / "data" / "index.json", as_json({"pairs": [asdict(record) for record in stored]}))
         if start is not None:
-            shutil.copytree(start, folder / _START)
+            shutil.copytree(start, folder / START)
         for name in ("checkpoints", "preview"):
             (folder / name).mkdir()
         config = {
@@ -302,14 +300,6 @@ def create_run(
         for remark in filter(None, remarks):
             log.write("message", text=remark)
         write_atomically(folder / "config.json", as_json(config))
-        (folder / "creating").unlink()
-    except BaseException as error:
-        clear_folder(folder)
-        if made:
-            folder.rmdir()
-        if isinstance(error, OSError):
-            raise cannot_write(folder, error) from None
-        raise
     return Run(folder, config)
 
 

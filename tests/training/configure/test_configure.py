@@ -21,9 +21,10 @@ from napari_segtool.training.configure import _cost
 from napari_segtool.training.configure._chooser import Machine
 from napari_segtool.training.configure._configure import configure
 from napari_segtool.training.configure._network_rules import z_pooling
-from napari_segtool.training.configure._planning import PROPOSAL, plan_of, propose, settle, tell
+from napari_segtool.training.configure._planning import plan_of, propose, settle, tell
 from napari_segtool.training.configure._proposal import Proposal
 from napari_segtool.training.learners.unet import UNetLearnerParams
+from napari_segtool.training.runs._folder import PROPOSAL
 from napari_segtool.training.runs._run import create_run
 from napari_segtool.training.survey._evidence import evidence_of_pairs, evidence_of_run
 from napari_segtool.training.survey._survey import Survey, survey
