@@ -28,6 +28,7 @@ from napari_segtool.api._networks import describe_network, describe_network_step
 from napari_segtool.api._planned_network import planned_network, planned_network_steps
 from napari_segtool.api._propose import propose, propose_steps
 from napari_segtool.api._range_test import rate_range, rate_range_steps
+from napari_segtool.api._repeat import repeat, repeat_steps
 from napari_segtool.api._runs import runs_history
 from napari_segtool.api._scores import evaluate, evaluate_steps
 from napari_segtool.api._sources import Image, Marks, trimmed
@@ -69,6 +70,8 @@ __all__ = [
     "read",
     "receptive_field",
     "receptive_field_steps",
+    "repeat",
+    "repeat_steps",
     "runs_history",
     "sample",
     "segment",

@@ -38,10 +38,11 @@ def train_steps(
 ) -> Steps[ModelBundle]:
     """Generator form of `train`; yields a `Progress` with loss and scores."""
     from napari_segtool.core.registry import LEARNERS
-    from napari_segtool.training.runs._run import create_run, open_run
+    from napari_segtool.training.runs._resume import resume_run
+    from napari_segtool.training.runs._run import create_run
 
     if resume:
-        opened = open_run(run)
+        opened = resume_run(run, params, minutes=minutes, steps=steps, seed=seed, device=device, threads=threads, model=model)
         entry = LEARNERS.get(opened.learner)
     else:
         entry = LEARNERS.get(learner)
@@ -98,8 +99,9 @@ def train(
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     **params
-        The learner's parameters, and ``slices="A:B"``, ``class_names=(…)``, ``resume=True``, and ``model=…`` to begin with the weights of a trained model:
-        what of the network is on its default is then built as that model's.
+        The learner's parameters, and ``slices="A:B"``, ``class_names=(…)``, and ``model=…`` to begin with the weights of a trained model: what of the
+        network is on its default is then built as that model's. ``resume=True`` goes on with ``run`` and its own copies of the images, ``pairs`` are not
+        looked at; only device, threads and budget may be other ones, the budget that of the whole run.
 
     Raises
     ------
@@ -107,6 +109,8 @@ def train(
         If there is nothing to learn: no paint, one class, or paint taken for a mask.
     ModelError
         If the model to go on from is damaged, or does not fit.
+    ParameterError
+        If a run that is resumed is to change what it cannot.
     """
     return drain(train_steps(pairs, learner, run=run, labels_are=labels_are, minutes=minutes, steps=steps, seed=seed, device=device, **params))
 

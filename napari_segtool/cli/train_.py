@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from napari_segtool.cli._proposal import tell_proposal
 from napari_segtool.cli._rates import tell_rates
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.settings import read_settings
 
 
@@ -36,6 +38,9 @@ def train(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps; auto asks the settings.")] = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last good checkpoint of the run folder.")] = False,
+    again: Annotated[
+        Path | None, typer.Option("--again", help="Train once more what this run trained: its images, settings and seed.", show_default=False)
+    ] = None,
     start_from: Annotated[Path | None, typer.Option("--from", help="Start from the weights of this model.", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, with memory and time, and do not train.")] = False,
     find_rate: Annotated[bool, typer.Option("--find-rate", help="Find a learning rate by a short test (about 100 steps), and do not train.")] = False,
@@ -52,6 +57,13 @@ def train(
         raise ParameterError("No run folder was given.", hint="Say where the run goes: -o RUN.")
     if dry_run and resume:
         raise ParameterError("A run that is resumed goes on as it began: there is nothing to choose.", hint="Leave out --dry-run, or --resume.")
+    if again is not None and (image or labels or weights or settings or minutes or steps or seed or resume or start_from or dry_run or find_rate):
+        raise ParameterError("A run that is repeated has its images, settings, budget and seed already.", hint="Give --again and -o alone.")
+    if again is not None and output is not None:
+        _tell_model(follow(api.repeat_steps(again, run=output), as_json=json_progress, title=f"Training {output.name}"), output, as_json=json_progress)
+        return
+    if resume and (image or labels or weights):
+        sys.stderr.write("A run that is resumed has its own copies of its images and labels: those given now are not read.\n")
     if resume:
         pairs: list[Any] = []
     elif not image or len(image) != len(labels):
@@ -61,7 +73,7 @@ def train(
     else:
         given = zip(image, labels, weights or itertools.repeat(None, len(image)), strict=True)
         pairs = [(load(picture, axes=axes, spacing=spacing), marks, mass) for picture, marks, mass in given]
-    device = read_settings().device if device == "auto" else device
+    device = read_settings().device if device == "auto" and not resume else device
     if dry_run:
         proposing = api.propose_steps(
             pairs,
@@ -105,7 +117,11 @@ def train(
         model=start_from or "",
         **parse_settings(settings),  # type: ignore[arg-type]  # text is parsed by the learner's Params
     )
-    bundle = follow(work, as_json=json_progress, title=f"Training {output.name}")
+    _tell_model(follow(work, as_json=json_progress, title=f"Training {output.name}"), output, as_json=json_progress)
+
+
+def _tell_model(bundle: ModelBundle, output: Path, *, as_json: bool) -> None:
+    """Say that the model is there, and how it scores."""
     scores = dict(bundle.card.get("scores", {}))
     told = " · ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items() if isinstance(value, int | float) and value == value)
-    say(f"{output}: model ready{' · ' + told if told else ''}", as_json=json_progress, output=str(output), scores=scores)
+    say(f"{output}: model ready{' · ' + told if told else ''}", as_json=as_json, output=str(output), scores=scores)

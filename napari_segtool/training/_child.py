@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from napari_segtool.core.errors import SegtoolError
     from napari_segtool.core.progress import drain
     from napari_segtool.core.registry import LEARNERS
-    from napari_segtool.training.runs._run import open_run, with_budget
+    from napari_segtool.training.runs._run import open_run, with_threads
 
     parser = argparse.ArgumentParser(prog="napari_segtool.training._child", description="Train, or go on training, a prepared run folder.")
     parser.add_argument("run", help="Folder of the run.")
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.nice and hasattr(os, "nice"):
         os.nice(options.nice)
     try:
-        run = with_budget(open_run(options.run), threads=options.threads)
+        run = with_threads(open_run(options.run), options.threads)
 
         def end(_signal: int, _frame: FrameType | None) -> None:
             run.request("cancel")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,6 +136,22 @@ def test_ctrl_c_ends_training_with_130_and_resume_finishes_it(files, tmp_path):
     assert child.returncode == 0, errors
     assert int(first["label"].split()[1]) > 1, "it went on where it was"
     assert (run / "model" / "model.json").is_file()
+
+
+def test_a_finished_run_is_trained_on_and_repeated(command, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    assert command("train", "-o", run, "--resume", "-i", "elsewhere.tif", "--steps", 160) == 0
+    assert "not read" in command.err
+    assert json.loads((run / "config.json").read_text())["steps"] == 160
+    assert command("train", "-o", run, "--resume", "--steps", 10) == 2
+    assert "160 steps" in command.err
+    assert command("train", "-o", run, "--resume", "--set", "depth=5") == 2
+    assert "depth" in command.err
+    assert command("train", "--again", run, "--seed", 3, "-o", tmp_path / "again") == 2
+    assert command("train", "--again", run) == 2
+    assert command("train", "--again", run, "-o", tmp_path / "again") == 0
+    assert (tmp_path / "again" / "model" / "model.json").is_file()
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def fit_steps(run: Run, plan: Plan) -> Steps[ModelBundle]:
         run.forget_old_request()
         finished = _finished(run)
         if finished is not None:
-            log.write("message", text="This run is finished; its model is returned as it is.")
+            log.write("message", text="This run is finished; its model is returned as it is. With a larger budget it goes on.")
             return finished
         log.also(CurveFiles(run.folder, tuple(str(entry["name"]) for entry in run.classes), lambda text: log.write("message", text=text)).take)
         threads = int(run.config.get("threads", 0)) or all_cores()
@@ -229,6 +229,7 @@ class _Fit:
         try:
             for _ in self.sitting.validate():
                 yield self._progress()
+            self.sitting.save_checkpoint()  # with a larger budget it goes on from here
             for _ in self.sitting.calibrate():
                 self.sitting.watch.look()
                 yield self._progress()
@@ -307,10 +308,10 @@ class _Fit:
 
 
 def _finished(run: Run) -> ModelBundle | None:
-    """The model of a run that has used its budget; None where there is still something to do."""
+    """The model of a run that has used its budget; None where there is still something to do, as with a larger budget."""
     events, _ = run.events()
-    ends = [event["kind"] for event in events if event["kind"] in ENDS or event["kind"] == "start"]
-    if not ends or ends[-1] != "done":
+    turns = [event["kind"] for event in events if event["kind"] in ENDS or event["kind"] == "start" or event.get("extended")]
+    if not turns or turns[-1] != "done":
         return None
     try:
         return open_bundle(run.folder)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.core.errors import ModelError, StorageError
+from napari_segtool.core.errors import DeviceError, ModelError, StorageError
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.spread import spread_evenly
 from napari_segtool.nets._bundle import load_network, open_bundle, save_bundle
-from napari_segtool.nets._forward import out_of_memory
+from napari_segtool.nets._forward import out_of_memory, resolve_device
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.nets._pixel_size import SAME, pixel_text
 from napari_segtool.nets._reach import receptive_halo
@@ -72,7 +72,7 @@ class Sitting:
             channels=run.channels,
             classes=classes,
             normalisation=self.normalisation,
-            device=str(run.config["device"]),
+            device=_device_of(run, log),
             seed=run.seed,
             watch=self.watch,
         )
@@ -351,3 +351,17 @@ class Sitting:
                 "No layer of the model to go on from fits this network.", hint="Leave the network's settings as they came: they are then the model's."
             )
         self.log.write("message", text=f"{count} of {total} layers' weights were taken from the model to start from.")
+
+
+def _device_of(run: Run, log: EventLog) -> str:
+    """The device a run asks for; what there is where it was begun on another machine and this one lacks it."""
+    asked = str(run.config["device"])
+    try:
+        resolve_device(asked)
+    except DeviceError as error:
+        if not any(event["kind"] == "start" for event in run.events()[0]):
+            raise
+        found = str(resolve_device("auto"))
+        log.write("message", text=f"{error.message} It goes on on this machine's {found}.")
+        return found
+    return asked

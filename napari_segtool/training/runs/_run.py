@@ -52,7 +52,7 @@ class Run:
     folder
         Where it lies.
     config
-        What ``config.json`` says; it does not change after the run was made.
+        What ``config.json`` says; only its budget, device and threads change after the run was made (`training.runs._resume`).
     """
 
     folder: Path
@@ -339,14 +339,9 @@ def model_to_begin(model: str | Path, channels: int) -> ModelBundle:
     return bundle
 
 
-def with_budget(run: Run, *, minutes: float = 0, steps: int = 0, threads: int = -1) -> Run:
-    """Return the run with another budget or number of threads; the folder is not changed."""
-    config = dict(run.config)
-    if minutes or steps:
-        config |= {"minutes": float(minutes), "steps": int(steps)}
-    if threads >= 0:
-        config["threads"] = threads
-    return replace(run, config=config)
+def with_threads(run: Run, threads: int) -> Run:
+    """Return the run with another number of threads, -1 for its own; the folder is not changed."""
+    return run if threads < 0 else replace(run, config={**run.config, "threads": threads})
 
 
 def _names_of(pairs: Sequence[tuple[Any, ...]], numbers: Sequence[int]) -> tuple[str, ...]:
