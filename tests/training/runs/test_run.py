@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_segtool.core.errors import DataError, ModelError, PaintError, ParameterError, SegtoolError, ShapeError, StorageError
 from napari_segtool.core.labels import Labels, Paint
@@ -303,3 +304,14 @@ def test_a_run_can_be_carried_to_another_place(tmp_path: Path) -> None:
     create(tmp_path / "here" / "run", [(Stack(IMAGE, "YX"), halves(8, 8))])
     shutil.move(tmp_path / "here" / "run", tmp_path / "there")
     assert (marks_of(open_run(tmp_path / "there")) <= 1).all()
+
+
+def test_images_in_zarr_are_copied_like_arrays_in_memory(tmp_path: Path) -> None:
+    data, marks = noise(3, 16, 16, dtype=np.uint16), halves(3, 16, 16)
+    lazy = zarr.create_array(store=str(tmp_path / "image.zarr"), data=data, chunks=(1, 8, 8))
+    lazy_marks = zarr.create_array(store=str(tmp_path / "marks.zarr"), data=marks, chunks=(1, 8, 8))
+    run = create(tmp_path / "lazy", [(Stack(lazy, "ZYX"), Labels(lazy_marks, "ZYX"))])
+    plain = create(tmp_path / "plain", [(Stack(data, "ZYX"), Labels(marks, "ZYX"))])
+    assert np.array_equal(image_of(run), image_of(plain))
+    assert np.array_equal(marks_of(run), marks_of(plain))
+    assert [run.stored[0].sha, run.stored[0].labels_sha] == [plain.stored[0].sha, plain.stored[0].labels_sha]
