@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_segtool.nets._conv3d import too_thin
+
 _BATCHNORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -35,7 +37,7 @@ class ConvActivation(nn.Module):
 
     def __init__(self, conv: nn.Conv2d | nn.Conv3d, activation: nn.Module) -> None:
         super().__init__()
-        self.conv = conv
+        self.conv, self._activation = conv, activation
         known = fusible(activation)
         if known is None:
             raise TypeError(f"{type(activation).__name__} cannot be part of a convolution")
@@ -43,6 +45,8 @@ class ConvActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, [Z,] Y, X)
         conv = self.conv
+        if too_thin(x, conv.kernel_size):
+            return self._activation(conv(x))  # type: ignore[no-any-return]
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x,
             conv.weight,

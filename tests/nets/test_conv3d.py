@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_segtool.nets._blocks import convolution
 from napari_segtool.nets._conv3d import QuickConv3d
-from napari_segtool.nets._fuse import fold_batchnorm
+from napari_segtool.nets._fuse import fold_batchnorm, fuse_activations
 from napari_segtool.nets.unet import UNetParams, build_unet
 
 
@@ -91,3 +91,41 @@ def test_a_volume_alone_gives_the_logits_and_gradients_it_gives_among_others() -
     torch.testing.assert_close(alone[0], pair[0][:1], rtol=1e-4, atol=1e-4)
     for got, wanted in itertools.islice(zip(alone, pair, strict=True), 2, None):
         torch.testing.assert_close(got, wanted / 2, rtol=1e-3, atol=2e-3)
+
+
+def fill_free_memory_with_nan() -> None:
+    """What is read before it is written is then not a number."""
+    for size in (10**2, 10**3, 10**4, 10**5, 10**6):
+        for kind in (torch.float32, torch.bfloat16):
+            del_later = [torch.full((size,), float("nan"), dtype=kind) for _ in range(6)]
+            del del_later
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("channels", [1, 32])
+def test_thin_volumes_are_right_in_bfloat16(depth: int, channels: int) -> None:
+    torch.manual_seed(0)
+    quick = QuickConv3d(channels, 64, 3, padding=1).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    exact = nn.Conv3d(channels, 64, 3, padding=1).double()
+    exact.load_state_dict(quick.state_dict())
+    volume, weight = noise(2, channels, depth, 16, 16).contiguous(memory_format=torch.channels_last_3d), noise(2, 64, depth, 16, 16, seed=1)
+    fill_free_memory_with_nan()
+    with torch.autocast("cpu", torch.bfloat16):
+        got = gradients(quick, volume, weight)
+    for ours, wanted in zip(got, gradients(exact, volume.double(), weight.double()), strict=True):
+        assert (ours.double() - wanted).norm() < 0.02 * wanted.norm()
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_thin_volumes_are_right_where_the_activation_is_part_of_the_convolution(depth: int) -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(QuickConv3d(1, 32, 3, padding=1), nn.ReLU()).eval().requires_grad_(False)
+    fused = fuse_activations(plain)
+    assert fused is not None
+    volume = noise(1, 1, depth, 16, 16)
+    wanted = plain(volume)
+    fused.to(torch.bfloat16, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    fill_free_memory_with_nan()
+    with torch.inference_mode():
+        got = fused(volume.to(torch.bfloat16, memory_format=torch.channels_last_3d))
+    assert (got.float() - wanted).norm() < 0.02 * wanted.norm()
