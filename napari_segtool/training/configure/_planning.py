@@ -11,12 +11,11 @@ from napari_segtool.core.errors import ModelError, ParameterError
 from napari_segtool.core.params import Params, describe
 from napari_segtool.core.registry import NETWORKS
 from napari_segtool.training._plan import Plan
-from napari_segtool.training.augment._presets import preset
 from napari_segtool.training.configure._begun import as_model, check_network
 from napari_segtool.training.configure._chooser import Machine, changed
 from napari_segtool.training.configure._configure import configure
 from napari_segtool.training.configure._proposal import Proposal, Reason
-from napari_segtool.training.data._augment import STILL, Augmentation
+from napari_segtool.training.configure._variation import variation_of
 from napari_segtool.training.losses._combined import head_of
 from napari_segtool.training.losses._text import parse_loss
 from napari_segtool.training.runs._events import EventLog, write_atomically
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 _DOUBT_PAINT, _DOUBT_MASK = 0.05, 0.01
 """Differences of Dice that say nothing: a few held-out strokes judge far less surely than whole slices, and early weights that suit them by chance are poor."""
-_STRENGTH = {"none": 0.0, "light": 0.5, "normal": 1.0, "strong": 1.6}
-_UPRIGHT_DEG = 15.0
 _MEMORY_SHARE = 0.7
 _LEAST_PATCH_PX = 64
 _FEW_STEPS, _FEWEST_CHANNELS = 150, 8
@@ -230,7 +227,6 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
     planes = -(-params.patch_planes // pooled) * pooled if spatial == 3 else 1
     loss = parse_loss(params.loss)
     head_of(loss)
-    augmentation = _augmentation(params, reduction)
     return Plan(
         network=params.network,
         network_params=_network_params(params, spatial, reduction),
@@ -259,7 +255,7 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
         keep_within=_DOUBT_PAINT if painted else _DOUBT_MASK,
         normalisation="fixed" if params.grey_values == "fixed" else "plane",
         precision=params.precision,
-        augmentation=augmentation,
+        augmentation=variation_of(params, reduction),
         mirror="sides" if params.mirror and params.turn == "upright" else params.mirror,
         neighbours=params.neighbours if params.dimensions == "2.5-D" else 0,
     )
@@ -280,26 +276,3 @@ def _network_params(params: UNetLearnerParams, spatial: int, reduction: int) -> 
         **({"z_factors": params.z_factors} if spatial == 3 else {}),
     }
     return {name: value for name, value in values.items() if name in known}
-
-
-def _augmentation(params: UNetLearnerParams, reduction: int) -> Augmentation:
-    strength = _STRENGTH[params.augmentation]
-    if not strength:
-        return STILL
-    upright = params.turn == "upright"
-    return replace(
-        Augmentation(),
-        flip_x=True,
-        flip_y=not upright,
-        flip_z=True,
-        rotation_deg=min(params.rotation_deg, _UPRIGHT_DEG * strength) if upright else params.rotation_deg,
-        scale=params.scale * strength,
-        elastic_px=params.elastic_px * strength * reduction,
-        elastic_sigma_px=params.elastic_sigma_px * strength * reduction,
-        elastic_grid=params.elastic_grid,
-        shear_deg=params.shear_deg * strength,
-        shift=params.shift,
-        tilt_deg=params.tilt_deg,
-        intensity=params.intensity * strength,
-        effects=preset(params.modality),
-    )
