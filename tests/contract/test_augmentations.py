@@ -11,6 +11,7 @@ import pytest
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import AUGMENTATIONS, Entry
+from napari_segtool.core.terms import Term
 from napari_segtool.training.augment._patch import UNLABELLED, Patch
 from napari_segtool.training.augment._presets import PRESETS, prepare, preset, vary
 
@@ -96,13 +97,13 @@ def test_a_source_or_a_family_is_named(name: str) -> None:
 def test_presets_name_entries_and_scale_with_strength() -> None:
     for modality, effects in PRESETS.items():
         assert len(prepare(effects, 1.0)) == len(effects)
-        assert preset(modality, 2.0) == tuple((name, 2 * own) for name, own in effects)
-    assert {name for effects in PRESETS.values() for name, _ in effects} == set(ENTRIES)
+        assert [(effect.name, effect.weight) for effect in preset(modality, 2.0)] == [(effect.name, 2 * effect.weight) for effect in effects]
+    assert {effect.name for effects in PRESETS.values() for effect in effects} == set(ENTRIES)
     assert prepare(PRESETS["em"], 0.0) == ()
     with pytest.raises(ParameterError, match="x-ray"):
         preset("x-ray")
     with pytest.raises(ParameterError):
-        prepare((("no such thing", 1.0),), 1.0)
+        prepare((Term("no such thing"),), 1.0)
 
 
 def test_the_general_preset_is_the_variation_whose_quality_was_measured() -> None:

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.terms import Term
 from napari_segtool.training.augment._patch import Patch
 
-Effects = tuple[tuple[str, float], ...]
-"""``(name, strength)`` pairs, applied in this order."""
+Effects = tuple[Term, ...]
+"""Entries of `AUGMENTATIONS`, applied in this order; their weights are their strengths."""
 Modality = Literal["general", "em", "ultrasound", "light"]
 
-GENERAL: Effects = (("contrast", 1.0), ("brightness", 1.0), ("gamma", 1.0), ("blur", 1.0), ("noise", 1.0))
+GENERAL: Effects = (Term("contrast"), Term("brightness"), Term("gamma"), Term("blur"), Term("noise"))
 """The default: what the scores in ``docs/benchmarks.md`` were measured with."""
 
 PRESETS: dict[str, Effects] = {
     "general": GENERAL,
-    "em": (
-        ("misalignment", 1.0),
-        *GENERAL[:3],
-        ("contrast-jump", 1.0),
-        ("charging", 1.0),
-        *GENERAL[3:],
-        ("missing-section", 1.0),
-    ),
-    "ultrasound": (("speckle", 1.0), ("shadow", 1.0), ("gain", 1.0), *GENERAL),
-    "light": (("contrast", 1.4), ("brightness", 1.4), ("gamma", 1.4), ("blur", 1.0), ("noise", 1.4)),
+    "em": (Term("misalignment"), *GENERAL[:3], Term("contrast-jump"), Term("charging"), *GENERAL[3:], Term("missing-section")),
+    "ultrasound": (Term("speckle"), Term("shadow"), Term("gain"), *GENERAL),
+    "light": (Term("contrast", 1.4), Term("brightness", 1.4), Term("gamma", 1.4), Term("blur"), Term("noise", 1.4)),
 }
 
 Prepared = tuple[tuple[Callable[[Patch, np.random.Generator, Any], Patch], Any], ...]
@@ -52,38 +47,38 @@ def preset(modality: str, strength: float = 1.0) -> Effects:
 
     Examples
     --------
-    >>> preset("general", 0.5)[0]
-    ('contrast', 0.5)
+    >>> preset("light", 0.5)[0].weight
+    0.7
     """
     if modality not in PRESETS:
         raise ParameterError(f"There are no augmentations for {modality!r}.", hint=f"Choose one of: {', '.join(PRESETS)}.")
-    return tuple((name, strength * own) for name, own in PRESETS[modality])
+    return tuple(replace(effect, weight=strength * effect.weight) for effect in PRESETS[modality])
 
 
-def prepare(effects: Sequence[tuple[str, float]], intensity: float) -> Prepared:
+def prepare(effects: Sequence[Term], intensity: float) -> Prepared:
     """Look up the augmentations and build their parameters, once for many patches.
 
     Parameters
     ----------
     effects
-        ``(name, strength)`` pairs.
+        Entries with their strengths.
     intensity
         What every strength is multiplied by; strengths above an entry's limit are held to it.
 
     Raises
     ------
     ParameterError
-        If an augmentation is not known or a strength is negative.
+        If an augmentation is not known or one of its parameters is not allowed.
     """
     from napari_segtool.core.params import describe
     from napari_segtool.core.registry import AUGMENTATIONS
 
     prepared = []
-    for name, own in effects:
-        entry, strength = AUGMENTATIONS.get(name), own * intensity
+    for effect in effects:
+        entry, strength = AUGMENTATIONS.get(effect.name), effect.weight * intensity
         most = next(field.maximum for field in describe(entry.params) if field.name == "strength")
         if strength != 0:
-            prepared.append((entry.function, entry.params.build(strength=strength if most is None else min(strength, most))))
+            prepared.append((entry.function, entry.params.build(**{**effect.params, "strength": strength if most is None else min(strength, most)})))
     return tuple(prepared)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_segtool.training.augment._presets import GENERAL
+from napari_segtool.training.augment._presets import GENERAL, Effects
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Augmentation:
         Standard deviation of Gaussian displacements on a coarse grid of so many points along each side of the patch, joined by cubic
         interpolation; as published 10 px on 3 × 3 points (Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28). 0 px switches it off.
     effects
-        ``(name, strength)`` of entries of `AUGMENTATIONS` that change grey values, in the order in which they are applied;
+        Entries of `AUGMENTATIONS` that change grey values, in the order in which they are applied, weighted by their strengths;
         `augment._presets.preset` has those that suit a modality.
     """
 
@@ -50,7 +50,7 @@ class Augmentation:
     tilt_deg: float = 0.0
     elastic_sigma_px: float = 0.0
     elastic_grid: int = 3
-    effects: tuple[tuple[str, float], ...] = GENERAL
+    effects: Effects = GENERAL
 
 
 STILL = Augmentation(False, False, False, 0.0, 0.0, 0.0, 0.0)
