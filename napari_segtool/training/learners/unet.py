@@ -51,7 +51,7 @@ class UNetLearnerParams(Params):
     residual: bool = param(False, "Each block adds its input to its result, which helps deep networks to learn.", advanced=True)
     deep_supervision: bool = param(False, "While training, coarser levels must tell the classes too.", advanced=True)
     dropout: float = param(
-        -1.0, "Share of features dropped in the deepest blocks while training; -1: 0.3 for paint, none for masks.", ge=-1, le=0.9, advanced=True
+        -1.0, "Share of features dropped in the deepest blocks while training; -1: 0.3 for paint and for images with an up and down, none for other masks.", ge=-1, le=0.9, advanced=True
     )
     initialisation: Literal["auto", "gaussian", "kaiming", "orthogonal", "imagenet", "em"] = param(
         "auto",
