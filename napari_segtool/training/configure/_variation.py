@@ -32,7 +32,7 @@ def variation_of(params: UNetLearnerParams, reduction: int) -> Augmentation:
         flip_x=True,
         flip_y=not upright,
         flip_z=True,
-        rotation_deg=min(params.rotation_deg, _UPRIGHT_DEG * strength) if upright else params.rotation_deg,
+        rotation_deg=min(params.rotation_deg, _UPRIGHT_DEG * min(1.0, strength)) if upright else params.rotation_deg,
         scale=params.scale * strength,
         elastic_px=params.elastic_px * strength * reduction,
         elastic_sigma_px=params.elastic_sigma_px * strength * reduction,
