@@ -104,7 +104,11 @@ class TermReader:
         if found["name"] not in self.registry and found["name"].casefold() in _NO_NAMES:
             raise self._unclear(text, found["name"])
         entry = self.registry.get(found["name"])
-        values: dict[str, Any] = dict(self._pairs(found["params"] or "", text))
+        values: dict[str, Any] = {}
+        for key, value in self._pairs(found["params"] or "", text):
+            if key in values:
+                raise ParameterError(f"The {self.what} {text!r} sets {key} of {entry.name} twice.", hint="Give it once.")
+            values[key] = value
         built = entry.params.build(**values)
         return Term(entry.name, weight, {key: getattr(built, key) for key in values})
 
