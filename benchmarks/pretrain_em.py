@@ -29,7 +29,7 @@ from napari_segtool.nets._bundle import load_network
 
 FIRST_SEED = 100
 SIZE_PX, SLICES = 512, 4
-SETTINGS = {"network": "unet", "dimensions": "2-D", "initialisation": "gaussian", "augmentation": "strong", "scale": 0.3}
+SETTINGS = {"network": "unet", "dimensions": "2-D", "initialisation": "gaussian", "augmentation": "strong", "scale": 0.48}
 
 
 def tissue(stacks: int) -> tuple[Stack, Labels]:

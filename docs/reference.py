@@ -22,7 +22,8 @@ INTRODUCTIONS = {
     "learners": "Learn a model. `segtool train --learner NAME --set key=value`, `segtool.train(pairs, NAME)`, panel *Train*.",
     "networks": "Architectures inside the learners.",
     "losses": "What a training makes small; several can be added. All leave unlabelled pixels out and take a weight for each pixel.",
-    "augmentations": "How the grey values of patches are varied while training. `--set modality=em` and others choose those of an instrument; panel *Train*.",
+    "augmentations": "How the grey values of patches are varied while training. `--set modality=em` and others choose those of an instrument, "
+    "`--set effects='contrast + 0.5*noise'` single ones; panel *Train*.",
     "explainers": "Show why. `segtool explain --explainer NAME --set key=value`, `segtool.explain(model, stack, NAME, target)`, panel *Explain*.",
     "metrics": "Families of scores. `segtool evaluate PREDICTION TRUTH`, `segtool.evaluate(prediction, truth)`.",
     "samples": "Made by code, with truth. `segtool.sample(NAME)`, File › Open Sample › SegTool.",

@@ -16,6 +16,7 @@ from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.params import Params
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.stack import Stack
+from napari_segtool.training.augment._text import parse_effects
 from napari_segtool.training.losses._text import parse_loss
 from napari_segtool.ui._bridge import axes_of, data_of, fits, labels_of, paint_of
 from napari_segtool.ui._session import Session
@@ -73,9 +74,7 @@ def order_of(session: Session, settings: TrainSettings) -> Order | Missing:
     if settings.form is None:
         return Missing("There is nothing that could learn: no learner is installed.")
     params = settings.form.params()
-    loss = str(getattr(params, "loss", "auto"))
-    if loss != "auto":
-        parse_loss(loss)  # a slip of the pen is told here, not by the training
+    _check_texts(params)
     marks: Callable[[LabelsLayer], Labels | Paint] = paint_of if labels_are == "paint" else labels_of
     layers: list[tuple[Image, LabelsLayer]] = [(image, labels), *settings.others.pairs()]
     weights = settings.weights.layer()
@@ -93,6 +92,14 @@ def order_of(session: Session, settings: TrainSettings) -> Order | Missing:
         device=settings.device.device(),
         model=settings.start.model,
     )
+
+
+def _check_texts(params: Params) -> None:
+    """Tell a slip of the pen here, not when the training begins."""
+    loss = str(getattr(params, "loss", "auto"))
+    if loss != "auto":
+        parse_loss(loss)
+    parse_effects(str(getattr(params, "effects", "auto")))
 
 
 def make_run(order: Order, root: Path, threads: int) -> Steps[Path]:

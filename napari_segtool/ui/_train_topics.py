@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QFormLayout
 
 from napari_segtool.core.params import FieldInfo, Params, describe
-from napari_segtool.core.registry import LOSSES
+from napari_segtool.core.registry import AUGMENTATIONS, LOSSES
 from napari_segtool.ui._fields import NumberField, TextField
 from napari_segtool.ui._fold import Fold
 from napari_segtool.ui._form import ParamsForm, form_layout
@@ -42,6 +42,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
     ),
     "Augmentation": (
         "turn",
+        "flips",
         "rotation_deg",
         "tilt_deg",
         "scale",
@@ -50,6 +51,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
         "elastic_px",
         "elastic_sigma_px",
         "elastic_grid",
+        "effects",
         "intensity",
     ),
     "Validation": ("metric", "patience_steps", "mirror"),
@@ -65,6 +67,8 @@ _ABOUT = {
 }
 _CHOSEN = ("patch_px", "patch_planes", "batch", "depth", "dropout", "border_weight")
 """Settings whose smallest number means that they are chosen from the images."""
+_NAMED = {"loss": ("Losses", LOSSES), "effects": ("Effects", AUGMENTATIONS)}
+"""Settings written with names of entries."""
 _TOPIC_OF = {name: topic for topic, names in TOPICS.items() for name in names}
 
 
@@ -96,8 +100,9 @@ class TopicForm(ParamsForm):
     def _add(self, info: FieldInfo, layout: QFormLayout) -> None:
         super()._add(info, self._topic_rows(_TOPIC_OF.get(info.name, "More")) if info.advanced else layout)
         field = self.fields[info.name]
-        if info.name == "loss" and isinstance(field, TextField):
-            field.box.setToolTip(f"{info.help}\nLosses: {', '.join(entry.name for entry in LOSSES)}.")
+        if info.name in _NAMED and isinstance(field, TextField):
+            title, registry = _NAMED[info.name]
+            field.box.setToolTip(f"{info.help}\n{title}: {', '.join(registry.names())}.")
         if info.name in _CHOSEN and info.default == info.minimum and isinstance(field, NumberField):
             field.box.setSpecialValueText("auto")
 

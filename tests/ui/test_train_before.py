@@ -113,6 +113,18 @@ def test_both_learners_can_be_chosen_and_keep_their_own_settings(masked):
     assert masked.form.values()["depth"] == 2
 
 
+def test_effects_are_named_where_they_are_written_and_a_slip_is_told_at_once(masked):
+    box = masked.form.fields["effects"].box
+    assert "missing-section" in box.toolTip()
+    box.setText("contrast + nois")
+    masked.button.click()
+    assert masked.state == "failed"
+    assert "no augmentation 'nois'" in masked.message.plain
+    assert "Did you mean 'noise'?" in masked.message.plain
+    box.setText("contrast + noise(probability=1)")
+    assert masked.order_now().params.effects == "contrast + noise(probability=1)"
+
+
 def test_weights_of_pixels_are_chosen_from_images_as_large_as_the_labels(masked, steps_image, qtbot):
     viewer, weights = masked.viewer, masked.settings.weights
     viewer.add_image(np.zeros((5, 5), np.float32), name="small")

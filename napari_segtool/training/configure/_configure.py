@@ -36,7 +36,8 @@ def configure(params: UNetLearnerParams, found: Survey, machine: Machine, *, goi
     Returns
     -------
     params, reasons
-        Parameters with nothing on auto, and why, in the order of the choices.
+        Parameters with nothing on auto but what follows from others (``effects``, ``flips``) or from the hardware (``precision``), and why, in the
+        order of the choices.
     """
     chooser = Chooser(params, found, machine, going_on)
     for name, is_open, choose in _RULES:
@@ -70,6 +71,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], Callable[[Chooser], Choice]], ..
     ("initialisation", _auto, network_rules.initialisation),
     ("retain", _negative, network_rules.retain),
     ("dropout", _negative, network_rules.dropout),
+    ("effects", _auto, training_rules.effects),
     ("modality", _auto, training_rules.modality),
     ("augmentation", _auto, training_rules.augmentation),
     ("turn", _auto, training_rules.turn),

@@ -35,7 +35,7 @@ class Proposal:
     learner
         Entry of `LEARNERS`.
     settings
-        Every parameter of the learner, with nothing left on auto: the learner trains the same way when it is given these.
+        Every parameter of the learner, with nothing left on auto that depends on images or labels: the learner trains the same way when it is given these.
     reasons
         One for each choice that was left to it, in the order of the choices.
     device

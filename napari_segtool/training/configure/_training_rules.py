@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from napari_segtool.training.augment._presets import preset
+from napari_segtool.training.augment._text import format_effects
 from napari_segtool.training.configure._chooser import Choice, Chooser
+from napari_segtool.training.configure._variation import SCALED, is_set
 from napari_segtool.training.losses._text import EXAMPLE
 
 _PAINT_LOSS = "cross-entropy"
@@ -17,7 +20,8 @@ the general ones."""
 
 def augmentation(at: Chooser) -> Choice:
     if at.found.painted:
-        return "strong", "Little is labelled, so what there is is shown in many variations."
+        kept = ", ".join(name for name in SCALED if is_set(at.params, name))
+        return "strong", f"Little is labelled, so what there is is shown in many variations{f'; as set: {kept}' if kept else ''}."
     return "normal", "Every pixel is labelled: usual variation."
 
 
@@ -27,14 +31,25 @@ def turn(at: Chooser) -> Choice:
     return "any", "No up and down is seen in the images: they are turned and mirrored any way."
 
 
+def effects(at: Chooser) -> Choice:
+    """Without augmentation only the effects of a modality that was asked for remain."""
+    if at.params.augmentation != "none" or is_set(at.params, "intensity"):
+        return "auto", ""
+    if at.params.modality == "auto":
+        return "none", ""
+    return format_effects(preset(at.params.modality)), f"Of all variation only what modality={at.params.modality} stands for is asked for."
+
+
 def modality(at: Chooser) -> Choice:
     seen = at.found.modality
-    effects = _EFFECTS.get(seen, "general")
+    varied = _EFFECTS.get(seen, "general")
+    if at.params.effects != "auto":
+        return varied, ""
     looks = {"unknown": "The grey values do not tell what made the images", "colour": "The images are in colour"}.get(seen, f"The images look like {seen}")
     own = {"electron microscopy": "em", "ultrasound": "ultrasound"}.get(seen)
     if own:
-        return effects, f"{looks}: general variations, with which it was measured; modality={own} adds what its instrument does."
-    return effects, f"{looks}: {'brightness and contrast vary more than elsewhere' if effects == 'light' else 'general variations'}."
+        return varied, f"{looks}: general variations, with which it was measured; modality={own} adds what its instrument does."
+    return varied, f"{looks}: {'brightness and contrast vary more than elsewhere' if varied == 'light' else 'general variations'}."
 
 
 def grey_values(at: Chooser) -> Choice:

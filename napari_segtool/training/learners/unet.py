@@ -23,7 +23,9 @@ class UNetLearnerParams(Params):
         "auto", "Resolution the network works at. Lower is quicker and sees more around; auto looks at how large the objects in dense labels are."
     )
     augmentation: Literal["auto", "none", "light", "normal", "strong"] = param(
-        "auto", "How much the patches are varied (rotation, scale, bending, brightness); auto is strong for paint, where little is labelled, else normal."
+        "auto",
+        "How much the patches are varied (rotation, scale, bending, brightness); auto is strong for paint, where little is labelled, else normal. Levers that "
+        "are set away from their defaults act as they are, also with none.",
     )
     modality: Literal["auto", "general", "em", "ultrasound", "light"] = param(
         "auto", "Which variations of grey values: general, or those of an instrument as well (lost sections, shadows, …); auto looks at the grey values."
@@ -51,7 +53,11 @@ class UNetLearnerParams(Params):
     residual: bool = param(False, "Each block adds its input to its result, which helps deep networks to learn.", advanced=True)
     deep_supervision: bool = param(False, "While training, coarser levels must tell the classes too.", advanced=True)
     dropout: float = param(
-        -1.0, "Share of features dropped in the deepest blocks while training; -1: 0.3 for paint and for images with an up and down, none for other masks.", ge=-1, le=0.9, advanced=True
+        -1.0,
+        "Share of features dropped in the deepest blocks while training; -1: 0.3 for paint and for images with an up and down, none for other masks.",
+        ge=-1,
+        le=0.9,
+        advanced=True,
     )
     initialisation: Literal["auto", "gaussian", "kaiming", "orthogonal", "imagenet", "em"] = param(
         "auto",
@@ -100,17 +106,43 @@ class UNetLearnerParams(Params):
     turn: Literal["auto", "any", "upright"] = param(
         "auto", "Whether objects may lie any way round (any), or images have an up and down like ultrasound (upright); auto looks at the images.", advanced=True
     )
-    rotation_deg: float = param(180.0, "Largest rotation of a patch.", unit="°", ge=0, le=180, advanced=True)
+    flips: Literal["auto", "all", "sides", "none"] = param(
+        "auto",
+        "Which way patches are mirrored, each half of the time: all (left and right, up and down, and sections of volumes), sides (not up and down) or "
+        "none; auto is sides where images have an up and down, else all.",
+        advanced=True,
+    )
+    rotation_deg: float = param(180.0, "Largest rotation of a patch; 15° at most where images have an up and down.", unit="°", ge=0, le=180, advanced=True)
     tilt_deg: float = param(0.0, "3-D only: largest rotation out of the plane.", unit="°", ge=0, le=90, advanced=True)
-    scale: float = param(0.2, "Largest change of size: 0.2 is up to 20 % larger or smaller.", ge=0, le=1, advanced=True)
+    scale: float = param(0.2, "Largest change of size: 0.2 is up to 20 % larger or smaller. Left at 0.2, augmentation scales it.", ge=0, le=1, advanced=True)
     shear_deg: float = param(0.0, "Largest slant.", unit="°", ge=0, le=45, advanced=True)
     shift: float = param(0.0, "Largest shift, as a share of the patch, beyond the free choice of its place.", ge=0, le=0.5, advanced=True)
-    elastic_px: float = param(4.0, "Strength of random bending, with a point every 32 pixels.", unit="px", ge=0, le=50, advanced=True)
+    elastic_px: float = param(
+        4.0,
+        "Strength of random bending, with a point every 32 pixels, at the resolution it works at. Left at 4, augmentation scales it.",
+        unit="px",
+        ge=0,
+        le=50,
+        advanced=True,
+    )
     elastic_sigma_px: float = param(
-        0.0, "Strength of bending as published: Gaussian shifts of a coarse grid (10 px there).", unit="px", ge=0, le=50, advanced=True
+        0.0,
+        "Strength of bending as published: Gaussian shifts of a coarse grid (10 px there), at the resolution it works at.",
+        unit="px",
+        ge=0,
+        le=50,
+        advanced=True,
     )
     elastic_grid: int = param(3, "Points of that grid along each side.", ge=2, le=16, advanced=True)
-    intensity: float = param(1.0, "Strength of random changes of grey values.", ge=0, le=3, advanced=True)
+    effects: str = param(
+        "auto",
+        "What changes grey values: auto are the effects of the modality; none; or names with strengths, such as contrast + 0.5*noise + "
+        "missing-section(probability=0.1), in this order and as strong as written, whatever augmentation says.",
+        advanced=True,
+    )
+    intensity: float = param(
+        1.0, "What the strengths of all effects are multiplied by. Left at 1, augmentation scales those of a modality.", ge=0, le=3, advanced=True
+    )
     grey_values: Literal["auto", "plane", "fixed"] = param(
         "auto",
         "plane: each plane is scaled by itself, so bit depth and exposure do not matter; fixed: grey values mean the same everywhere; "

@@ -7,6 +7,7 @@ from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.training._plan import LossTerm, Plan
+from napari_segtool.training.augment._text import parse_effects
 from napari_segtool.training.data._augment import Augmentation
 from napari_segtool.training.runs._run import Run
 
@@ -25,7 +26,12 @@ class UNet2015LearnerParams(Params):
     dropout: float = param(0.5, "Share of features dropped at the end of the contracting path.", ge=0, le=0.9, advanced=True)
     elastic_sigma_px: float = param(10.0, "Deviation of the random shifts of a coarse grid.", unit="px", ge=0, le=50, advanced=True)
     elastic_grid: int = param(3, "Points of that grid along each side.", ge=2, le=16, advanced=True)
-    intensity: float = param(1.0, "Strength of random changes of grey values.", ge=0, le=3, advanced=True)
+    effects: str = param(
+        "auto",
+        "What changes grey values: auto are the general effects; none; or names with strengths, such as contrast + 0.5*noise, in this order.",
+        advanced=True,
+    )
+    intensity: float = param(1.0, "What the strengths of all effects are multiplied by.", ge=0, le=3, advanced=True)
     mirror: bool = param(True, "Predictions are averaged over mirrored and turned images; the paper turned them seven times.", advanced=True)
 
 
@@ -76,7 +82,12 @@ def plan_as_published(params: UNet2015LearnerParams) -> Plan:
         border_weight=params.border_weight,
         border_sigma_px=params.border_sigma_px,
         augmentation=Augmentation(
-            scale=0.0, elastic_px=0.0, elastic_sigma_px=params.elastic_sigma_px, elastic_grid=params.elastic_grid, intensity=params.intensity
+            scale=0.0,
+            elastic_px=0.0,
+            elastic_sigma_px=params.elastic_sigma_px,
+            elastic_grid=params.elastic_grid,
+            intensity=params.intensity,
+            effects=parse_effects(params.effects),
         ),
         mirror=params.mirror,
     )

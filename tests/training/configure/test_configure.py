@@ -32,6 +32,8 @@ from tests.training.blobs import tiny_run
 
 CPU, GPU = Machine("cpu", 16000), Machine("cuda:0", 24000)
 OPEN = ("auto", 0, -1)
+FOLLOWING = {"flips", "effects"}
+"""What auto of these is follows from turn and modality, which are settled."""
 ALWAYS = {
     "network",
     "optimiser",
@@ -85,7 +87,7 @@ def chosen(seen: Survey, machine: Machine = CPU, **params: Any) -> tuple[UNetLea
         assert reason.why.endswith(".")
         assert "\n" not in reason.why
     left = [field.name for field in describe(UNetLearnerParams) if field.default in ("auto", -1.0) and getattr(settled, field.name) in OPEN[::2]]
-    assert left in ([], ["precision"])  # the number format is asked of the hardware when training begins
+    assert set(left) <= {"precision", *FOLLOWING}  # the number format is asked of the hardware when training begins
     return settled, {reason.setting: reason.why for reason in reasons}
 
 
