@@ -5,10 +5,10 @@ from __future__ import annotations
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.registry import AUGMENTATIONS
 from napari_segtool.core.terms import Term, TermReader, format_terms
-from napari_segtool.training.augment._presets import Effects, preset
+from napari_segtool.training.augment._presets import PRESETS, Effects, preset
 
 EXAMPLE = "contrast + 0.5*noise + missing-section(probability=0.1)"
-_READER = TermReader(AUGMENTATIONS, "effects", f"Write auto, none, or names with strengths like {EXAMPLE}.", "Effects")
+_READER = TermReader(AUGMENTATIONS, "effects", f"Write auto, none, a modality, or names with strengths like {EXAMPLE}.", "Effects")
 
 
 def parse_effects(text: str, modality: str = "general") -> Effects:
@@ -17,8 +17,8 @@ def parse_effects(text: str, modality: str = "general") -> Effects:
     Parameters
     ----------
     text
-        ``auto`` for those of the modality, ``none``, or names of `AUGMENTATIONS` joined by ``+``, each with a strength before it (``0.5*noise``) and
-        parameters in brackets (``noise(probability=0.1)``) where wanted.
+        ``auto`` for those of ``modality``, the name of another (``em``), ``none``, or names of `AUGMENTATIONS` joined by ``+``, each with a strength
+        before it (``0.5*noise``) and parameters in brackets (``noise(probability=0.1)``) where wanted.
     modality
         As for `preset`.
 
@@ -37,8 +37,8 @@ def parse_effects(text: str, modality: str = "general") -> Effects:
     >>> [(effect.name, effect.weight) for effect in parse_effects("contrast + 0.5*noise")]
     [('contrast', 1.0), ('noise', 0.5)]
     """
-    if text == "auto":
-        return preset(modality)
+    if text == "auto" or text in PRESETS:
+        return preset(modality if text == "auto" else text)
     if text == "none":
         return ()
     effects = tuple(_effect(term) for term in _READER.read(text))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from napari_segtool.training.augment._presets import preset
-from napari_segtool.training.augment._text import format_effects
 from napari_segtool.training.configure._chooser import Choice, Chooser
 from napari_segtool.training.configure._variation import SCALED, is_set
 from napari_segtool.training.losses._text import EXAMPLE
@@ -37,7 +35,7 @@ def effects(at: Chooser) -> Choice:
         return "auto", ""
     if at.params.modality == "auto":
         return "none", ""
-    return format_effects(preset(at.params.modality)), f"Of all variation only what modality={at.params.modality} stands for is asked for."
+    return at.params.modality, f"Of all variation only what modality={at.params.modality} stands for is asked for."
 
 
 def modality(at: Chooser) -> Choice:

@@ -136,7 +136,7 @@ class UNetLearnerParams(Params):
     elastic_grid: int = param(3, "Points of that grid along each side.", ge=2, le=16, advanced=True)
     effects: str = param(
         "auto",
-        "What changes grey values: auto are the effects of the modality; none; or names with strengths, such as contrast + 0.5*noise + "
+        "What changes grey values: auto are the effects of the modality; none; a modality; or names with strengths, such as contrast + 0.5*noise + "
         "missing-section(probability=0.1), in this order and as strong as written, whatever augmentation says.",
         advanced=True,
     )

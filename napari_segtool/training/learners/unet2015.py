@@ -28,7 +28,7 @@ class UNet2015LearnerParams(Params):
     elastic_grid: int = param(3, "Points of that grid along each side.", ge=2, le=16, advanced=True)
     effects: str = param(
         "auto",
-        "What changes grey values: auto are the general effects; none; or names with strengths, such as contrast + 0.5*noise, in this order.",
+        "What changes grey values: auto are the general effects; none; a modality (em); or names with strengths, such as contrast + 0.5*noise, in this order.",
         advanced=True,
     )
     intensity: float = param(1.0, "What the strengths of all effects are multiplied by.", ge=0, le=3, advanced=True)

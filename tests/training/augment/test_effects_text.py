@@ -50,8 +50,8 @@ def test_any_text_is_read_or_refused_with_a_hint(text: str) -> None:
 
 
 @pytest.mark.parametrize("modality", PRESETS)
-def test_presets_can_be_written_as_text(modality: str) -> None:
-    assert parse_effects(format_effects(PRESETS[modality])) == parse_effects("auto", modality) == PRESETS[modality]
+def test_presets_can_be_named_or_written_out(modality: str) -> None:
+    assert parse_effects(format_effects(PRESETS[modality])) == parse_effects("auto", modality) == parse_effects(modality) == PRESETS[modality]
 
 
 def test_names_strengths_and_parameters_may_be_written_freely() -> None:
