@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_segtool.api._learning import _pair
+from napari_segtool.api._trial_run import trial_run
 from napari_segtool.core.progress import Progress, Steps, drain
 
 if TYPE_CHECKING:
@@ -31,21 +30,19 @@ def rate_range_steps(
 ) -> Steps[RateRange]:
     """Generator form of `rate_range`; yields a `Progress` with ``learning_rate``, ``loss`` and ``smoothed`` after every step."""
     from napari_segtool.core.registry import LEARNERS
-    from napari_segtool.training.runs._run import create_run, open_run
 
     if isinstance(source, str | Path):
         from napari_segtool.training.before._range_test import rate_range_steps as test
         from napari_segtool.training.configure._planning import settle
+        from napari_segtool.training.runs._run import open_run
 
         run = open_run(source)
         return (yield from test(run, settle(run)[1], steps=steps, lowest=lowest, highest=highest))
     values = LEARNERS.get(learner).params.build(**params)
     yield Progress(0, steps, "reading images and labels")
-    loaded = [_pair(pair[0], pair[1], labels_are, slices) for pair in source]
-    with tempfile.TemporaryDirectory(prefix="segtool-rates-") as folder:
-        place = Path(folder) / "run"
-        run = create_run(place, loaded, learner, values, labels_are=labels_are, steps=steps, seed=seed, device=device, threads=threads, start_from=model)
-        return (yield from rate_range_steps(run.folder, steps=steps, lowest=lowest, highest=highest))
+    options: dict[str, Any] = {"labels_are": labels_are, "slices": slices, "model": model, "seed": seed, "device": device, "threads": threads}
+    with trial_run(source, learner, values, steps=steps, **options) as trial:
+        return (yield from rate_range_steps(trial.folder, steps=steps, lowest=lowest, highest=highest))
 
 
 def rate_range(
@@ -61,7 +58,7 @@ def rate_range(
     Parameters
     ----------
     source
-        ``(stack, labels)`` pairs as for `train`, or the folder of a run, which is only read.
+        ``(stack, labels)`` or ``(stack, labels, weights)`` as for `train`, or the folder of a run, which is only read.
     learner, labels_are
         As for `train`; a run brings its own.
     steps

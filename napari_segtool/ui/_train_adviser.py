@@ -95,14 +95,15 @@ class Adviser:
         number = next(self._numbers)
         told = self._folder / f"told-{number}"
         pairs = []
-        for place, (stack, marks, _) in enumerate(order.pairs):
+        for place, (stack, marks, mass) in enumerate(order.pairs):
             image = self._handed.get(stack)
             if image is None:
                 image = yield from self._hand(stack, self._folder / f"image-{number}-{place}.npy")
                 self._handed[stack] = image
                 weakref.finalize(stack, _remove, image.file)
             labels = yield from self._hand(Stack(marks.data, marks.axes), self._folder / f"{told.name}-{place}.npy")
-            pairs.append((image, labels))
+            weights = None if mass is None else (yield from self._hand(mass, self._folder / f"{told.name}-{place}-weights.npy"))
+            pairs.append((image, labels, weights))
         return Question(
             tuple(pairs),
             order.labels_are,
@@ -127,7 +128,7 @@ class Adviser:
             return
         for path in (told, *told.parent.glob(f"{told.name}-*.npy")):
             _remove(str(path))
-        for path in told.parent.glob("segtool-rates-*"):
+        for path in told.parent.glob("segtool-*"):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -46,6 +46,10 @@ class Handed:
         """The pixels, mapped into memory."""
         return np.load(self.file, mmap_mode="r")
 
+    def opened(self) -> Stack:
+        """Return it as a stack, mapped into memory."""
+        return Stack(self.data, self.axes, self.spacing_um, self.name)
+
 
 @dataclass(frozen=True)
 class Question:
@@ -54,7 +58,7 @@ class Question:
     Parameters
     ----------
     pairs
-        Images with their labels.
+        Images with their labels, and how much each pixel counts.
     labels_are, learner, params, minutes, steps, seed, device, threads
         As for `api.train`.
     told
@@ -65,7 +69,7 @@ class Question:
         What else the question wants to know.
     """
 
-    pairs: tuple[tuple[Handed, Handed], ...]
+    pairs: tuple[tuple[Handed, Handed, Handed | None], ...]
     labels_are: str
     learner: str
     params: Mapping[str, Any]
@@ -78,10 +82,10 @@ class Question:
     model: str
     extra: Mapping[str, Any]
 
-    def opened(self) -> list[tuple[Stack, Labels | Paint]]:
+    def opened(self) -> list[tuple[Stack, Labels | Paint, Stack | None]]:
         """Return the pairs around their pixels."""
         kind = Labels if self.labels_are == "mask" else Paint
-        return [(Stack(image.data, image.axes, image.spacing_um, image.name), kind(marks.data, marks.axes)) for image, marks in self.pairs]
+        return [(image.opened(), kind(marks.data, marks.axes), weights.opened() if weights else None) for image, marks, weights in self.pairs]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +182,7 @@ def _weights(question: Question) -> Steps[Weighed]:
     proposal = yield from _proposal(replace(question, extra={"timing": False}))
     chosen = float(proposal.settings["border_weight"])
     why = next((reason.why for reason in proposal.reasons if reason.setting == "border_weight"), "It is set to 0.") if not chosen else ""
-    stack, marks = question.opened()[0]
+    stack, marks, _ = question.opened()[0]
     drawn = chosen or USUAL_BORDER_WEIGHT
     sigma_px = float(proposal.settings["border_sigma_px"])
     found = yield from api.weight_map_steps(

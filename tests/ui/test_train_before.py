@@ -11,7 +11,7 @@ import pytest
 from napari.layers import Image
 
 from napari_segtool.core.params import describe
-from napari_segtool.core.progress import Progress
+from napari_segtool.core.progress import Progress, drain
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.nets._drawing import DrawnBlock, NetworkDrawing, ReceptiveField, Skip
 from napari_segtool.training.configure._proposal import Proposal, Reason
@@ -136,6 +136,15 @@ def test_weights_of_pixels_are_chosen_from_images_as_large_as_the_labels(masked,
     given = masked.order_now().pairs[0][2]
     assert given.data is sure.data
     assert given.axes == "ZYX"
+
+
+def test_weights_of_pixels_go_along_to_the_process_that_answers(masked, steps_image):
+    amounts = np.linspace(0, 2, steps_image[1].size, dtype=np.float32).reshape(steps_image[1].shape)
+    masked.settings.weights.set_layer(masked.viewer.add_image(amounts, name="sure"))
+    question = drain(masked.adviser._question(masked.order_now(), {}))
+    stack, _, weights = question.opened()[0]
+    assert np.array_equal(weights.data, amounts)
+    assert weights.axes == stack.axes
 
 
 # windows

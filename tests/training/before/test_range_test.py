@@ -13,6 +13,7 @@ import pytest
 import napari_segtool.api as api
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.progress import drain
+from napari_segtool.core.stack import Stack
 from napari_segtool.training.before._range_test import suggest
 from napari_segtool.training.engine._trainer import Trainer
 from tests.training.blobs import TINY, blobs, tiny_run
@@ -83,7 +84,6 @@ def test_images_and_labels_will_do_and_so_does_the_command_line(tmp_path: Path, 
     import tifffile
 
     from napari_segtool.cli._app import run as segtool
-    from napari_segtool.core.stack import Stack
 
     image, mask = blobs(5, 48)
     found = api.rate_range([(Stack(image, "ZYX"), mask)], steps=8, device="cpu", **TINY)
@@ -95,6 +95,15 @@ def test_images_and_labels_will_do_and_so_does_the_command_line(tmp_path: Path, 
         words += ["--set", f"{name}={value}"]
     assert segtool([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rates"] == pytest.approx(list(found.rates))
+
+
+def test_weights_of_pixels_count_in_the_test_as_they_do_in_training(tmp_path: Path) -> None:
+    image, mask = blobs(5, 48)
+    stack, weights = Stack(image, "ZYX"), np.random.default_rng(1).uniform(0.1, 9, mask.shape).astype(np.float32)
+    plain, given = (api.rate_range([pair], steps=8, device="cpu", threads=1, **TINY) for pair in ((stack, mask), (stack, mask, weights)))
+    run = tiny_run(tmp_path / "run", pairs=[(stack, mask, weights)])
+    assert given.losses == api.rate_range(run.folder, steps=8).losses
+    assert given.losses != plain.losses
 
 
 def test_a_test_that_cannot_be_is_refused(tmp_path: Path) -> None:
