@@ -1,86 +1,84 @@
-"""What a training would weigh pixels by, to be looked at before it begins."""
+"""What a training would weigh pixels by, to be looked at before it begins. torch is loaded by the verb."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from napari_segtool.api._learning import _pair
-from napari_segtool.api._sources import Image, Marks
-from napari_segtool.core.progress import Steps, drain
-from napari_segtool.core.stack import Stack
+from napari_segtool.api._trial_run import trial_run
+from napari_segtool.core.progress import Progress, Steps, drain
+
+if TYPE_CHECKING:
+    from napari_segtool.training.before._weight_map import WeightMap
 
 
 def weight_map_steps(
-    image: Image,
-    marks: Marks,
+    pairs: Iterable[Sequence[Any]],
+    learner: str = "unet",
     *,
     labels_are: Literal["mask", "paint"],
-    border_weight: float = 10.0,
-    border_sigma_px: float = 5.0,
-    class_balance: float = 0.5,
-    volumes: bool = False,
+    most: int = 0,
+    preview: bool = False,
+    seed: int = 0,
+    device: str = "auto",
     slices: str = "",
-) -> Steps[Stack]:
-    """Generator form of `weight_map`; yields a `Progress` for each slice."""
-    from napari_segtool.training.before._weight_map import weight_map_steps as steps
+    model: str | Path = "",
+    **params: Any,
+) -> Steps[tuple[WeightMap, ...]]:
+    """Generator form of `weight_map`."""
+    from napari_segtool.core.registry import LEARNERS
 
-    stack, labels = _pair(image, marks, labels_are, slices)
-    weights: Stack = yield from steps(
-        stack,
-        labels,
-        labels_are=labels_are,
-        border_weight=border_weight,
-        border_sigma_px=border_sigma_px,
-        class_balance=class_balance,
-        volumes=volumes,
-    )
-    return weights
+    values = LEARNERS.get(learner).params.build(**params)
+    yield Progress(0, 0, "reading images and labels")
+    with trial_run(pairs, learner, values, labels_are=labels_are, slices=slices, model=model, seed=seed, device=device) as run:
+        from napari_segtool.training.before._weight_map import weight_map_steps as steps
+        from napari_segtool.training.configure._planning import settle
+
+        proposal, plan = settle(run)
+        return (yield from steps(run, plan, proposal, most=most, preview=preview))
 
 
 def weight_map(
-    image: Image,
-    marks: Marks,
+    pairs: Iterable[Sequence[Any]],
+    learner: str = "unet",
     *,
     labels_are: Literal["mask", "paint"],
-    border_weight: float = 10.0,
-    border_sigma_px: float = 5.0,
-    class_balance: float = 0.5,
-    volumes: bool = False,
-    slices: str = "",
-) -> Stack:
-    """Show how much each pixel counts in a training with a border weight.
+    most: int = 0,
+    preview: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    **params: Any,
+) -> tuple[WeightMap, ...]:
+    """Show how much each pixel would count in a training: by its class, by the border weight, and by the weights that are given.
 
     Parameters
     ----------
-    image, marks
-        Stack and labels, or paths.
+    pairs
+        ``(stack, labels)`` or ``(stack, labels, weights)``, or paths, as for `train`. Classes are counted over all of them.
+    learner
+        Name from ``segtool list learners``.
     labels_are
-        As in `train`.
-    border_weight, border_sigma_px, class_balance
-        As in the training: w₀ and σ of Ronneberger et al. 2015, doi:10.1007/978-3-319-24574-4_28, and how much rare classes count.
-    volumes
-        Whether gaps are measured through the slices too, as a 3-D training does.
-    slices
-        ``A:B`` along the first spatial axis; empty takes all.
+        ``"mask"`` or ``"paint"``, as for `train`. Borders of paint are not weighed: it does not say where objects end.
+    most
+        Maps of so many images, from the first; 0 of all.
+    preview
+        Whether to show what the border weight of 2015 would do with masks whose borders will not be weighed.
+    seed, device
+        As for `train`.
+    **params
+        The learner's parameters, such as ``border_weight``, ``border_sigma_px`` (w₀ and σ of Ronneberger et al. 2015,
+        doi:10.1007/978-3-319-24574-4_28) and ``class_balance``; those left out are chosen as in training. And ``slices="A:B"``, ``model=…`` to go on from.
 
     Returns
     -------
-    Stack
-        float32 weights, with the axes of labels; 1 where nothing is labelled.
+    tuple of WeightMap
+        For each image ``weights``, float32 with the axes of labels and 0 where nothing is labelled; ``border_weight`` and ``border_sigma_px``, and ``why``
+        where the training will not weigh borders.
 
     Raises
     ------
-    PaintError
-        If a training would refuse the labels.
+    PaintError, ShapeError, DataError
+        If a training would refuse the images, labels or weights.
     """
-    work = weight_map_steps(
-        image,
-        marks,
-        labels_are=labels_are,
-        border_weight=border_weight,
-        border_sigma_px=border_sigma_px,
-        class_balance=class_balance,
-        volumes=volumes,
-        slices=slices,
-    )
-    return drain(work)
+    return drain(weight_map_steps(pairs, learner, labels_are=labels_are, most=most, preview=preview, seed=seed, device=device, **params))

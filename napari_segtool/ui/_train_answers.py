@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.progress import Progress, Steps, drain
 from napari_segtool.core.stack import Stack
 
-USUAL_BORDER_WEIGHT = 10.0
 _NICENESS = 5
 
 
@@ -96,10 +95,10 @@ class Weighed:
     ----------
     file, axes
         Where it lies, and its axes.
-    border_weight, border_sigma_px
-        w₀ and σ.
-    why
-        Where the training would not weigh borders: the reason; then the map is drawn as published.
+    border_weight, border_sigma_px, why, preview
+        As of `training.before._weight_map.WeightMap`.
+    highest
+        Largest weight.
     """
 
     file: str
@@ -108,6 +107,7 @@ class Weighed:
     border_sigma_px: float
     highest: float
     why: str = ""
+    preview: bool = False
 
 
 def answer(what: str, question: Question) -> Any:
@@ -179,24 +179,20 @@ def _rates(question: Question) -> Steps[Any]:
 def _weights(question: Question) -> Steps[Weighed]:
     from napari_segtool import api
 
-    proposal = yield from _proposal(replace(question, extra={"timing": False}))
-    chosen = float(proposal.settings["border_weight"])
-    why = next((reason.why for reason in proposal.reasons if reason.setting == "border_weight"), "It is set to 0.") if not chosen else ""
-    stack, marks, _ = question.opened()[0]
-    drawn = chosen or USUAL_BORDER_WEIGHT
-    sigma_px = float(proposal.settings["border_sigma_px"])
-    found = yield from api.weight_map_steps(
-        stack,
-        marks,
+    (found,) = yield from api.weight_map_steps(
+        question.opened(),
+        question.learner,
         labels_are=question.labels_are,  # type: ignore[arg-type]
-        border_weight=drawn,
-        border_sigma_px=sigma_px,
-        class_balance=float(proposal.settings.get("class_balance", 1.0)),
-        volumes=proposal.settings.get("dimensions") == "3-D",
+        most=1,
+        preview=True,
+        seed=question.seed,
+        device=question.device,
+        model=question.model,
+        **question.params,
     )
     file = f"{question.told}.weights.npy"
-    np.save(file, found.data)
-    return Weighed(file, found.axes, drawn, sigma_px, float(found.data.max()), why)
+    np.save(file, found.weights.data)
+    return Weighed(file, found.weights.axes, found.border_weight, found.border_sigma_px, float(found.weights.data.max()), found.why, found.preview)
 
 
 _ANSWERS: Mapping[str, Callable[[Question], Steps[Any]]] = {"proposal": _proposal, "network": _network, "rates": _rates, "weights": _weights}

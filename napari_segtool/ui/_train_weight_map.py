@@ -25,25 +25,26 @@ class WeightMap:
         float32, and its axes.
     made
         What it was made with.
-    sparse
-        Whether it is 0 where nothing is painted, since that is not learned from.
+    painted
+        Whether the labels are paint.
     """
 
     data: NDArray[Any]
     axes: str
     made: Weighed
-    sparse: bool = False
+    painted: bool = False
 
     @property
     def text(self) -> str:
         """What is seen, in words."""
-        if self.sparse:
-            return f"How much each painted pixel counts, at most {self.made.highest:.3g}; what is not painted does not count."
-        w0, sigma_px = self.made.border_weight, self.made.border_sigma_px
-        weighed = f"border weight of {w0:g} for gaps of about {sigma_px:g} px"
-        if self.made.why:
-            return f"Borders will not be weighed. {self.made.why} The map shows what a {weighed} would do."
-        return f"How much each pixel counts: a {weighed}; at most {self.made.highest:.3g}."
+        made = self.made
+        if self.painted:
+            counted = f"How much each painted pixel counts, at most {made.highest:.3g}; what is not painted does not count."
+            return f"{counted} Borders are not weighed: that needs masks."
+        weighed = f"border weight of {made.border_weight:g} for gaps of about {made.border_sigma_px:g} px"
+        if made.preview:
+            return f"Borders will not be weighed. {made.why} The map shows what a {weighed} would do."
+        return f"How much each pixel counts: a {weighed}; at most {made.highest:.3g}."
 
 
 def weight_map_steps(adviser: Adviser, order: Order) -> Steps[WeightMap]:
@@ -51,9 +52,4 @@ def weight_map_steps(adviser: Adviser, order: Order) -> Steps[WeightMap]:
     made = yield from adviser.ask_steps("weights", order)
     data = np.load(made.file)
     Path(made.file).unlink(missing_ok=True)
-    marks = order.pairs[0][1]
-    sparse = order.labels_are == "paint" and marks.axes == made.axes
-    if sparse:
-        for index in range(len(data)):
-            data[index][np.asarray(marks.data[index]) == 0] = 0
-    return WeightMap(data, made.axes, made, sparse)
+    return WeightMap(data, made.axes, made, order.labels_are == "paint")

@@ -218,7 +218,7 @@ class TrainPanel(Panel):
         name = f"{image.name} · weights"
         with kept_selection(self.viewer):
             add_image_overlay(self.viewer, found.data, found.axes, image, name, contrast_limits=(0.0, found.made.highest), opacity=0.7)
-        use = {"Use this border weight": partial(self.settings.take_over, {"border_weight": found.made.border_weight})} if found.made.why else {}
+        use = {"Use this border weight": partial(self.settings.take_over, {"border_weight": found.made.border_weight})} if found.made.preview else {}
         return self.done(f"{found.text}\nLayer “{name}”.", use)
 
     def start(self) -> None:

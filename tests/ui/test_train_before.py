@@ -18,6 +18,7 @@ from napari_segtool.training.configure._proposal import Proposal, Reason
 from napari_segtool.ui import _train_rates
 from napari_segtool.ui._bridge import META, notes_of
 from napari_segtool.ui._train_adviser import Adviser
+from napari_segtool.ui._train_answers import Weighed
 from napari_segtool.ui._train_examples import Examples
 from napari_segtool.ui._train_network import Network, squares_of
 from napari_segtool.ui._train_rates import Rates
@@ -268,6 +269,20 @@ def test_a_rate_is_drawn_suggested_and_used(masked, answered, qtbot):
     assert not tool.use_button.isEnabled()
 
 
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_border_weight_that_is_only_previewed_can_be_taken_over(masked, answered, tmp_path, qtbot, preview):
+    np.save(tmp_path / "map.npy", np.ones(masked.image.data.shape, np.float32))
+    why = "Nothing lies close." if preview else ""
+    answered[1]["weights"] = Weighed(str(tmp_path / "map.npy"), "ZYX", 10.0, 5.0, 1.0, why, preview)
+    masked.before.buttons["Weight map as layer"].click()
+    qtbot.waitUntil(lambda: masked.state == "done", timeout=5000)
+    assert ("Borders will not be weighed. Nothing lies close." in masked.message.plain) == preview
+    assert masked.message.offers == (("Use this border weight",) if preview else ())
+    if preview:
+        masked.message.act("Use this border weight")
+        assert masked.form.values()["border_weight"] == 10
+
+
 # with the process that answers
 
 
@@ -329,3 +344,7 @@ def test_of_paint_only_what_is_painted_has_a_weight(masked, qtbot):
     assert np.array_equal(weights > 0, marks > 0)
     assert weights[marks == 1].max() > weights[marks == 2].min()
     assert "not painted does not count" in masked.message.plain
+    assert "that needs masks" in masked.message.plain
+    assert masked.message.offers == ()
+    first, second = (weights[marks == value] for value in (1, 2))
+    assert np.ptp(first) == np.ptp(second) == 0, "only the class counts, no border"
