@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.progress import Progress, Steps, drain
 from napari_segtool.core.stack import Stack
+from napari_segtool.ui._train_pictured import Pictured, pictured
 
 _NICENESS = 5
 
@@ -111,7 +112,7 @@ class Weighed:
 
 
 def answer(what: str, question: Question) -> Any:
-    """Answer one question: ``"proposal"``, ``"network"``, ``"rates"`` or ``"weights"``; called in a process of its own."""
+    """Answer one question: ``"proposal"``, ``"network"``, ``"rates"``, ``"weights"`` or ``"examples"``; called in a process of its own."""
     folder = str(Path(question.told).parent)
     tempfile.tempdir = folder  # whoever asked clears it away, also when this process is ended in the middle
     if hasattr(os, "nice") and os.nice(0) < _NICENESS:
@@ -195,4 +196,29 @@ def _weights(question: Question) -> Steps[Weighed]:
     return Weighed(file, found.weights.axes, found.border_weight, found.border_sigma_px, float(found.weights.data.max()), found.why, found.preview)
 
 
-_ANSWERS: Mapping[str, Callable[[Question], Steps[Any]]] = {"proposal": _proposal, "network": _network, "rates": _rates, "weights": _weights}
+def _examples(question: Question) -> Steps[tuple[Pictured, ...]]:
+    from napari_segtool import api
+
+    (stack, marks, _), *others = question.opened()
+    examples = yield from api.preview_augmentation_steps(
+        stack,
+        marks,
+        labels_are=question.labels_are,  # type: ignore[arg-type]
+        learner=question.learner,
+        count=int(question.extra["count"]),
+        seed=int(question.extra["drawn"]),
+        device=question.device,
+        others=others,
+        model=question.model,
+        **question.params,
+    )
+    return pictured(examples, painted=question.labels_are == "paint")
+
+
+_ANSWERS: Mapping[str, Callable[[Question], Steps[Any]]] = {
+    "proposal": _proposal,
+    "network": _network,
+    "rates": _rates,
+    "weights": _weights,
+    "examples": _examples,
+}

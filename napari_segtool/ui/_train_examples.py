@@ -3,65 +3,20 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHBoxLayout, QLabel, QListView, QListWidget, QListWidgetItem
 
 from napari_segtool.core.labels import class_colour
-from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.ui._compare_grid import pixmap_of
 from napari_segtool.ui._frame import wrapping
 from napari_segtool.ui._train_order import Order
+from napari_segtool.ui._train_pictured import LARGEST_PX, Pictured
 from napari_segtool.ui._train_tool import Tool
 
 COUNT = 8
-LARGEST_PX = 200
-_SHOWN_PERCENT = (0.5, 99.5)
-
-
-@dataclass(frozen=True, eq=False)
-class Pictured:
-    """One example in four small pictures, uint8 ``(height, width, 3)``.
-
-    Parameters
-    ----------
-    varied, varied_labels, cut, cut_labels
-        As the network sees it, and as it was cut; each bare and with its labels in colour.
-    """
-
-    varied: NDArray[np.uint8]
-    varied_labels: NDArray[np.uint8]
-    cut: NDArray[np.uint8]
-    cut_labels: NDArray[np.uint8]
-
-    def picture(self, *, varied: bool, labels: bool) -> NDArray[np.uint8]:
-        """Return the one wanted."""
-        if varied:
-            return self.varied_labels if labels else self.varied
-        return self.cut_labels if labels else self.cut
-
-
-def pictured_steps(order: Order, count: int, seed: int) -> Steps[tuple[Pictured, ...]]:
-    """Cut and vary patches of the first image, and draw them; to be run beside the GUI thread."""
-    from napari_segtool import api
-
-    yield Progress(0, count, "patch")
-    stack, marks, _ = order.pairs[0]
-    settings = order.params.model_dump(mode="json")
-    examples = yield from api.preview_augmentation_steps(stack, marks, labels_are=order.labels_are, learner=order.learner, count=count, seed=seed, **settings)
-    found = []
-    for number, example in enumerate(examples, start=1):
-        limits = tuple(float(value) for value in np.percentile(example.before, _SHOWN_PERCENT))
-        unknown = ~example.labelled if order.labels_are == "mask" else None
-        varied = _drawn(example.image, example.labels, limits, unknown)
-        found.append(Pictured(*varied, *_drawn(example.before, example.labels_before, limits)))
-        yield Progress(number, count, "patch")
-    return tuple(found)
 
 
 class Examples(Tool):
@@ -108,7 +63,7 @@ class Examples(Tool):
     def look(self, order: Order) -> None:
         """Draw others than the last time."""
         self._seed += 1
-        self.run(partial(pictured_steps, order, COUNT, self._seed), partial(self._arrived, order), "Cutting patches")
+        self.run(partial(self.adviser.ask_steps, "examples", order, count=COUNT, drawn=self._seed), partial(self._arrived, order), "Cutting patches")
 
     def settings_changed(self) -> None:
         """Say that these were drawn with other settings."""
@@ -138,30 +93,6 @@ def legend_of(order: Order) -> str:
     if order.labels_are == "paint":
         coloured, clear = [(value, html.escape(name)) for value, name in sorted(order.class_names.items())], "not labelled"
     else:
-        coloured, clear = list(enumerate(names))[1:], f"{names[0]}, dark: beyond the image" if names else ""
+        coloured, clear = list(enumerate(names))[1:], f"{names[0]}, dark: seen, not learned from" if names else ""
     told = [f'<span style="color:{class_colour(value)}">●</span>&nbsp;{name}' for value, name in coloured]
     return " &nbsp; ".join([*told, f"no colour: {clear}"]) if told else ""
-
-
-def _drawn(
-    image: NDArray[np.float32], labels: NDArray[np.unsignedinteger], limits: tuple[float, ...], unknown: NDArray[np.bool_] | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Draw a patch small: bare, and with its labels, dark where nothing is to be learned."""
-    import cv2
-
-    from napari_segtool.api._thumbnail import Backdrop
-
-    colour = len(image) == 3
-    shown = np.moveaxis(image, 0, -1) if colour else image.mean(axis=0, dtype=np.float32)
-    height, width = labels.shape
-    scale = LARGEST_PX / max(height, width)
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    scaled = cv2.resize((shown - limits[0]) * (255 / ((limits[1] - limits[0]) or 1.0)), size[::-1], interpolation=how).clip(0, 255).astype(np.uint8)
-    picture = scaled if colour else np.repeat(scaled[..., None], 3, axis=-1)
-    rows, columns = (((np.arange(few) + 0.5) * many / few).astype(np.intp) for few, many in zip(size, labels.shape, strict=True))
-    backdrop = Backdrop(np.ascontiguousarray(picture), rows, columns)
-    over = backdrop.with_labels(labels)
-    if unknown is not None:
-        over[unknown[np.ix_(rows, columns)]] //= 3
-    return backdrop.picture, over

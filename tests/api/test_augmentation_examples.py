@@ -1,11 +1,10 @@
-"""What augmentation makes of an image can be seen before training, without torch."""
+"""What augmentation makes of an image can be seen before training, as the training would draw it."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +12,14 @@ import pytest
 from napari_segtool import api
 from napari_segtool.core.errors import PaintError, ParameterError
 from napari_segtool.core.labels import Labels, Paint
+from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import AUGMENTATIONS
 from napari_segtool.core.stack import Stack
-from tests.training.blobs import blobs
+from napari_segtool.training.before import _examples
+from napari_segtool.training.configure import _cost
+from napari_segtool.training.configure._chooser import Machine
+from napari_segtool.training.data._loader import BatchMaker
+from tests.training.blobs import blobs, tiny_run, train
 
 SMALL = {"patch_px": 32, "depth": 2, "resolution": "full"}
 
@@ -93,18 +97,83 @@ def test_bad_input_is_refused_as_training_would() -> None:
         api.preview_augmentation(image, Paint(np.ones(image.shape, np.uint8), "ZYX"), labels_are="paint", count=0)
 
 
-def test_torch_is_not_loaded_for_it() -> None:
-    code = """
-import sys, numpy as np
-from napari_segtool import api
-from napari_segtool.core.registry import AUGMENTATIONS
-from napari_segtool.core.stack import Stack
-rng = np.random.default_rng(0)
-image = Stack(rng.integers(0, 255, (3, 80, 80)).astype(np.uint8), "ZYX")
-api.preview_augmentation(image, rng.integers(0, 2, (3, 80, 80)).astype(np.uint8), labels_are="mask", count=1, patch_px=32, depth=2)
-assert not {"torch", "sklearn", "napari"} & set(sys.modules), "loaded"
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+@pytest.fixture
+def drawn_with(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the maker of the patches was told."""
+    told: dict[str, Any] = {}
+
+    class Maker(BatchMaker):
+        def __init__(self, *parts: Any, **settings: Any) -> None:
+            told.update(settings)
+            super().__init__(*parts, **settings)
+
+    monkeypatch.setattr(_examples, "BatchMaker", Maker)
+    return told
+
+
+def alike_volume() -> tuple[Stack, np.ndarray]:
+    """Forty sections as alike as neighbours can be, in cubes of a pixel."""
+    image, mask = blobs(1, 96)
+    noise = np.random.default_rng(1).integers(0, 3, (40, 96, 96)).astype(np.uint8)
+    return Stack(image + noise, "ZYX", (0.01, 0.01, 0.01), "alike"), np.repeat(mask, 40, axis=0)
+
+
+def test_of_the_network_of_2015_the_whole_tile_is_shown_and_labelled_where_it_is_learned_from() -> None:
+    image, mask = blobs(1, 600)
+    (example,) = api.preview_augmentation(
+        Stack(image[0], "YX"), mask[0], labels_are="mask", learner="unet2015", count=1, device="cpu", base_channels=2, elastic_sigma_px=0
+    )
+    assert example.image.shape == example.before.shape == (1, 572, 572)
+    assert example.labels.shape == example.labelled.shape == (572, 572)
+    core = np.zeros((572, 572), bool)
+    core[92:480, 92:480] = True
+    assert not example.labelled[~core].any()
+    assert example.labelled[core].mean() > 0.5
+    known = example.labelled & (np.abs(example.image[0] - example.image[0].mean()) > 0.3)
+    assert ((example.image[0] > example.image[0].mean()) == (example.labels > 0))[known].mean() > 0.8, "the rim shifts no label"
+
+
+@pytest.mark.parametrize(("device", "dimensions"), [("cpu", "2.5-D"), ("cuda:0", "3-D")])
+def test_patches_are_those_of_the_device_that_is_chosen(monkeypatch: pytest.MonkeyPatch, drawn_with: dict[str, Any], device: str, dimensions: str) -> None:
+    asked: list[str] = []
+
+    def machine_of(name: str) -> Machine:
+        asked.append(name)
+        return Machine(device, 1e6)
+
+    monkeypatch.setattr(_cost, "machine_of", machine_of)
+    image, mask = alike_volume()
+    api.preview_augmentation(image, mask, labels_are="mask", count=1, device=device, base_channels=2, depth=2)
+    assert asked == [device]
+    assert drawn_with["flat"] == (dimensions == "2.5-D")
+    assert (drawn_with["neighbours"] > 0) == (dimensions == "2.5-D")
+    assert (drawn_with["patch"][0] > 1) == (dimensions == "3-D")
+
+
+def test_patches_are_those_of_the_model_to_go_on_from(tmp_path: Path, drawn_with: dict[str, Any]) -> None:
+    image, mask = stack()
+    run = tiny_run(tmp_path / "run", pairs=[(image, mask)], steps=1, dimensions="2.5-D", neighbours=2, resolution="half")
+    drain(train(run))
+    settings = {"labels_are": "mask", "count": 1, "device": "cpu", "patch_px": 16, "base_channels": 4}
+    api.preview_augmentation(image, mask, **settings)
+    assert drawn_with["neighbours"] == 0, "six sections are too few to choose neighbours by itself"
+    (example,) = api.preview_augmentation(image, mask, model=run.folder, **settings)
+    assert drawn_with["neighbours"] == 2
+    assert example.image.shape == (1, 32, 32), "16 px at half resolution"
+
+
+def test_classes_and_pixel_size_are_those_of_all_images_together() -> None:
+    image, _ = blobs(3, 64)
+    paint = [np.zeros(image.shape, np.uint8) for _ in range(2)]
+    paint[0][1, 10:14, 10:14] = 7
+    paint[1][1, 10:14, 10:14], paint[1][2, 30:34, 30:34] = 3, 7
+    coarse, fine = (Stack(image, "ZYX", (0.05, size, size)) for size in (0.01, 0.005))
+    settings = {"labels_are": "paint", "count": 4, "augmentation": "none", **SMALL}
+    seen = api.preview_augmentation(fine, paint[0], others=[(coarse, paint[1]), (coarse, paint[1])], **settings)
+    assert {int(value) for example in seen for value in np.unique(example.labels[example.labelled])} == {7}
+    alone = api.preview_augmentation(fine, paint[1], **settings)
+    squares = [max(example.labelled.sum() for example in found) for found in (seen, alone)]
+    assert squares == [4, 16], "with coarser images this one is resampled: a square of 4 px has 2"
 
 
 def test_the_guide_runs_as_written(capsys: pytest.CaptureFixture[str]) -> None:

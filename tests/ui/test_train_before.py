@@ -10,9 +10,11 @@ import psutil
 import pytest
 from napari.layers import Image
 
+from napari_segtool import api
 from napari_segtool.core.params import describe
 from napari_segtool.core.progress import Progress, drain
 from napari_segtool.core.registry import LEARNERS
+from napari_segtool.core.stack import Stack
 from napari_segtool.nets._drawing import DrawnBlock, NetworkDrawing, ReceptiveField, Skip
 from napari_segtool.training.configure._proposal import Proposal, Reason
 from napari_segtool.ui import _train_rates
@@ -21,6 +23,7 @@ from napari_segtool.ui._train_adviser import Adviser
 from napari_segtool.ui._train_answers import Weighed
 from napari_segtool.ui._train_examples import Examples
 from napari_segtool.ui._train_network import Network, squares_of
+from napari_segtool.ui._train_pictured import pictured
 from napari_segtool.ui._train_rates import Rates
 from napari_segtool.ui._train_tool import ToolWindows
 from napari_segtool.ui._train_topics import TOPICS, TopicForm
@@ -52,7 +55,7 @@ def answered(monkeypatch):
     asked, answers = [], {}
 
     def ask_steps(self, what, order, **extra):
-        asked.append((what, order))
+        asked.append((what, order, extra))
         yield Progress(0, 1, "thinking")
         if isinstance(answers[what], Exception):
             raise answers[what]
@@ -161,19 +164,24 @@ def test_what_is_missing_is_said_in_the_panel_and_no_window_opens(masked):
     assert masked.session.shared(ToolWindows)._windows == {}
 
 
-def test_examples_are_shown_varied_and_as_they_were_cut_and_drawn_again(masked, qtbot):
+def test_examples_are_shown_varied_and_as_they_were_cut_and_drawn_again(masked, answered, steps_image, qtbot):
+    asked, answers = answered
+    stack, settings = Stack(steps_image[0], "ZYX"), {"labels_are": "mask", "patch_px": 32, "depth": 2, "augmentation": "strong"}
+    first, second = (pictured(api.preview_augmentation(stack, steps_image[1], seed=seed, **settings), painted=False) for seed in (1, 2))
+    answers["examples"] = first
     tool = opened(masked, "Look at examples", Examples, qtbot)
     assert tool.state == "done", tool.message.plain
     assert tool.grid.count() == 8
     assert "square" in tool.legend.text()
     assert "no colour: ground" in tool.legend.text()
-    first = tool.pictures[0]
-    assert not np.array_equal(first.varied, first.cut)
-    colours = np.abs(first.cut_labels.astype(int) - first.cut).sum(axis=-1) > 0
+    assert not np.array_equal(first[0].varied, first[0].cut)
+    colours = np.abs(first[0].cut_labels.astype(int) - first[0].cut).sum(axis=-1) > 0
     assert 0 < colours.mean() < 1, "squares have a colour, the ground has none"
+    answers["examples"] = second
     tool.button.click()
-    qtbot.waitUntil(lambda: tool.state == "done" and tool.pictures[0] is not first, timeout=20000)
-    assert not np.array_equal(tool.pictures[0].varied, first.varied)
+    qtbot.waitUntil(lambda: tool.state == "done" and tool.pictures is second, timeout=5000)
+    seeds = [extra["drawn"] for what, _, extra in asked]
+    assert len(set(seeds)) == len(seeds) == 2, "others are drawn"
     masked.settings.edited.emit()
     assert "settings have changed" in tool.message.plain
 
@@ -298,6 +306,11 @@ def test_the_process_answers_all_questions_and_the_window_loads_no_torch(masked,
     network = opened(masked, "Network", Network, qtbot)
     assert network.drawing.patch_px == (32, 32)
     assert (network.drawing.batch, network.drawing.classes) == (2, 2)
+    examples = opened(masked, "Look at examples", Examples, qtbot)
+    assert examples.grid.count() == 8, examples.message.plain
+    before = examples.pictures[0].varied
+    examples.button.click()
+    qtbot.waitUntil(lambda: examples.state == "done" and not np.array_equal(examples.pictures[0].varied, before), timeout=30000)
     masked.form.set_values({"border_weight": 10.0})
     masked.before.buttons["Weight map as layer"].click()
     qtbot.waitUntil(lambda: masked.state != "working", timeout=30000)

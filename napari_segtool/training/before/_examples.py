@@ -9,22 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.labels import Labels, Paint, smallest_dtype
-from napari_segtool.core.params import Params
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.spread import spread_evenly
 from napari_segtool.core.stack import Stack
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.training._plan import Plan
-from napari_segtool.training.configure._chooser import Machine
-from napari_segtool.training.configure._configure import configure
-from napari_segtool.training.configure._planning import _plan as plan_settled
 from napari_segtool.training.data._augment import STILL, Augmentation
 from napari_segtool.training.data._holdout import Field, spacing_zyx
 from napari_segtool.training.data._loader import Batch, BatchMaker
 from napari_segtool.training.data._patches import PatchSampler
-from napari_segtool.training.runs._pairs import IGNORED, LabelsAre, check_pair, count_values, find_classes
-from napari_segtool.training.survey._evidence import Evidence, Subject, evidence_of_pairs
-from napari_segtool.training.survey._survey import survey
+from napari_segtool.training.data._spacing import common_spacing, zoom_of
+from napari_segtool.training.runs._pairs import IGNORED, check_pair
+from napari_segtool.training.survey._evidence import Evidence
 
 _MOST_PLANES, _MOST_VOLUMES = 8, 2
 
@@ -40,7 +36,7 @@ class Example:
     labels_before, labels
         ``(Y, X)`` in the numbering of the model; 0 also where nothing is labelled.
     labelled
-        ``(Y, X)`` bool: where the varied patch is labelled.
+        ``(Y, X)`` bool: where the varied patch is labelled; not in a rim that the network sees and does not learn from.
     """
 
     before: NDArray[np.float32]
@@ -50,8 +46,8 @@ class Example:
     labelled: NDArray[np.bool_]
 
 
-def example_steps(stack: Stack, labels: Labels | Paint, params: Params, *, labels_are: LabelsAre, count: int, seed: int) -> Steps[tuple[Example, ...]]:
-    """Draw patches of an image and vary them as a training with these parameters would.
+def example_steps(stack: Stack, labels: Labels | Paint, evidence: Evidence, plan: Plan, *, count: int, seed: int) -> Steps[tuple[Example, ...]]:
+    """Draw patches of an image and vary them as a training would.
 
     Only a few labelled planes are read: at most eight, or the surroundings of two where patches are volumes.
 
@@ -59,10 +55,10 @@ def example_steps(stack: Stack, labels: Labels | Paint, params: Params, *, label
     ----------
     stack, labels
         Image and labels.
-    params
-        Of the learner; what is on auto is chosen from the image.
-    labels_are
-        As for training.
+    evidence
+        Of all images that would be learned from, this one first.
+    plan
+        How it would train.
     count
         How many.
     seed
@@ -75,17 +71,14 @@ def example_steps(stack: Stack, labels: Labels | Paint, params: Params, *, label
 
     Raises
     ------
-    PaintError, ShapeError, DataError, ParameterError
-        As training would.
+    PaintError
+        If nothing of this image is labelled.
     """
-    evidence = evidence_of_pairs([(stack, labels)], labels_are)
-    pair = check_pair(stack, labels, stack.name or "The image")
-    values = find_classes(count_values([pair]), labels_are)
+    pair, values = check_pair(stack, labels, stack.name or "The image"), evidence.values
     table = np.zeros(IGNORED + 1, smallest_dtype(max(values)))
-    table[: len(values)] = values if labels_are == "paint" else range(len(values))
-    plan = _plan(params, evidence)
-    painted = [number for number, plane in enumerate(pair.label_planes()) if labels_are == "mask" or np.any(plane)]
-    fields = _fields(evidence.subjects[0], painted, plan)
+    table[: len(values)] = values if evidence.painted else range(len(values))
+    painted = [number for number, plane in enumerate(pair.label_planes()) if not evidence.painted or np.any(plane)]
+    fields = _fields(evidence, painted, plan)
     sampler = PatchSampler(fields, len(values), balance=plan.draw_balance, seed=seed)
     varied, still = (_maker(fields, sampler, plan, settings, seed) for settings in (plan.augmentation, STILL))
     found = []
@@ -95,34 +88,24 @@ def example_steps(stack: Stack, labels: Labels | Paint, params: Params, *, label
     return tuple(found)
 
 
-def _plan(params: Params, evidence: Evidence) -> Plan:
-    """The plan of a training whose memory is not limited."""
-    from napari_segtool.training.learners.unet import UNetLearnerParams
-
-    settled = configure(params, survey(evidence), Machine("cpu", float("inf")))[0] if isinstance(params, UNetLearnerParams) else params
-    sides = [side for subject in evidence.subjects for side in subject.plane_px]
-    return plan_settled(settled, painted=evidence.painted, largest_px=max(sides))
-
-
-def _fields(subject: Subject, painted: Sequence[int], plan: Plan) -> tuple[Field, ...]:
-    """A few labelled planes, spread evenly, with the sections around them that patches may reach."""
-    volumes = plan.spatial == 3
-    most = _MOST_VOLUMES if volumes else _MOST_PLANES
-    chosen = spread_evenly(painted, most)
+def _fields(evidence: Evidence, painted: Sequence[int], plan: Plan) -> tuple[Field, ...]:
+    """A few labelled planes of the first image, spread evenly, with the sections around them that patches may reach."""
+    subject, volumes = evidence.subjects[0], plan.spatial == 3
+    spacings = [spacing_zyx(each.axes, each.spacing_um) for each in evidence.subjects]
+    zoom = zoom_of(spacings[0], common_spacing(spacings))
     sections = subject.counts[-1] if subject.counts else 1
     reach = plan.patch_px[0] - 1 if volumes else plan.neighbours
     fields = []
-    for plane in chosen:
+    for plane in spread_evenly(painted, _MOST_VOLUMES if volumes else _MOST_PLANES):
         section = plane % sections
         first, last = max(0, section - reach), min(sections, section + reach + 1)
         parts = [subject.read(plane - section + place) for place in range(first, last)]
         image, marks = np.stack([part for part, _ in parts]), np.stack([part for _, part in parts])
-        spacing = spacing_zyx(subject.axes, subject.spacing_um)
         if volumes:
-            fields.append(Field(0, plane - section + first, image, marks, spacing_um=spacing))
+            fields.append(Field(0, plane - section + first, image, marks, spacing_um=spacings[0], zoom=zoom))
         else:
             inner = slice(section - first, section - first + 1)
-            fields.append(Field(0, plane, image[inner], marks[inner], around=image, section=section - first, spacing_um=spacing))
+            fields.append(Field(0, plane, image[inner], marks[inner], around=image, section=section - first, spacing_um=spacings[0], zoom=zoom))
     return tuple(fields)
 
 
@@ -137,6 +120,7 @@ def _maker(fields: tuple[Field, ...], sampler: PatchSampler, plan: Plan, augment
         seed=seed,
         flat=plan.spatial == 2,
         neighbours=plan.neighbours,
+        rim_px=plan.rim_px,
     )
 
 
@@ -150,7 +134,7 @@ def _example(before: Batch, after: Batch, table: NDArray[np.unsignedinteger], pl
     """Both batches of one patch as pictures."""
     if plan.spatial == 2:
         shown = slice(plan.neighbours, None, 2 * plan.neighbours + 1)
-        pictures = [(batch.images[0, shown], batch.classes[0]) for batch in (before, after)]
+        pictures = [(batch.images[0, shown], np.pad(batch.classes[0], plan.rim_px, constant_values=IGNORED)) for batch in (before, after)]
     else:
         pictures = []
         for batch in (before, after):

@@ -72,12 +72,15 @@ class Evidence:
         Labelled pixels of each class.
     channels
         Of every image.
+    values
+        Label value of each class, as it was given.
     """
 
     subjects: tuple[Subject, ...]
     painted: bool
     pixels: tuple[int, ...]
     channels: int
+    values: tuple[int, ...]
 
     def planes(self, most: int) -> Iterator[tuple[Plane, Marks]]:
         """Yield at most so many planes, spread evenly over all images."""
@@ -93,7 +96,8 @@ def evidence_of_run(run: Run) -> Evidence:
         image = np.load(run.folder / "data" / record.image, mmap_mode="r")
         marks = np.load(run.folder / "data" / record.labels, mmap_mode="r")
         subjects.append(Subject(record.axes, record.shape, record.spacing_um, record.order, record.counts, image.dtype.str, _reader(image, marks)))
-    return Evidence(tuple(subjects), run.config["labels_are"] == "paint", tuple(int(entry["pixels"]) for entry in run.classes), run.channels)
+    pixels = tuple(int(entry["pixels"]) for entry in run.classes)
+    return Evidence(tuple(subjects), run.config["labels_are"] == "paint", pixels, run.channels, tuple(run.config["label_values"]))
 
 
 def evidence_of_pairs(pairs: Sequence[tuple[Stack, Any]], labels_are: LabelsAre) -> Evidence:
@@ -123,7 +127,7 @@ def evidence_of_pairs(pairs: Sequence[tuple[Stack, Any]], labels_are: LabelsAre)
         )
         for pair in checked
     )
-    return Evidence(subjects, labels_are == "paint", tuple(pixels[value] for value in values), channels)
+    return Evidence(subjects, labels_are == "paint", tuple(pixels[value] for value in values), channels, values)
 
 
 def _reader(image: Plane, marks: Marks) -> Callable[[int], tuple[Plane, Marks]]:
