@@ -18,7 +18,7 @@ def blocks(name: str, language: str) -> list[str]:
 
 GUIDES = {
     "quickstart.md": {"labels.tif", "kmeans.tif", "again.tif", "why.tif", "scores.json"},
-    "training.md": {"cells.tif", "truth.tif", "predicted.tif"},
+    "training.md": {"cells.tif", "truth.tif", "predicted.tif", "examples.png", "weights.tif"},
     "explain.md": {"slice.tif", "edges.tif", "where.tif", "calm.tif", "object.tif", "trust.json", "filters.tif", "maps.tif", "places.json"},
     "classical.md": {"three.tif", "calm.tif", "cells.tif", "grown.tif", "scores.json"},
 }

@@ -9,10 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_segtool.cli._examples_figure import write_examples
+from napari_segtool.cli._looks import check_new, look_wanted
 from napari_segtool.cli._options import Axes, JsonProgress, Settings, Slices, Spacing, load, parse_settings
 from napari_segtool.cli._proposal import tell_proposal
 from napari_segtool.cli._rates import tell_rates
 from napari_segtool.cli._report import follow, say
+from napari_segtool.cli._weight_maps import map_files, write_weight_maps
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.settings import read_settings
@@ -44,6 +47,16 @@ def train(
     start_from: Annotated[Path | None, typer.Option("--from", help="Start from the weights of this model.", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, with memory and time, and do not train.")] = False,
     find_rate: Annotated[bool, typer.Option("--find-rate", help="Find a learning rate by a short test (about 100 steps), and do not train.")] = False,
+    weight_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--weight-map", help="Write how much each pixel counts into this TIFF (map-1.tif, … for several images); do not train.", show_default=False
+        ),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option("--examples", help="Draw patches of the first image as the network sees them into this PNG; do not train.", show_default=False),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="With --dry-run or --find-rate: as JSON.")] = False,
     slices: Slices = "",
     axes: Axes = "",
@@ -53,11 +66,10 @@ def train(
     """Learn a model from paint or labels."""
     from napari_segtool import api
 
-    if output is None and not (dry_run or find_rate):
+    look = look_wanted({"--dry-run": dry_run, "--find-rate": find_rate, "--weight-map": weight_map, "--examples": examples}, resume=resume)
+    if output is None and not look:
         raise ParameterError("No run folder was given.", hint="Say where the run goes: -o RUN.")
-    if dry_run and resume:
-        raise ParameterError("A run that is resumed goes on as it began: there is nothing to choose.", hint="Leave out --dry-run, or --resume.")
-    if again is not None and (image or labels or weights or settings or minutes or steps or seed or resume or start_from or dry_run or find_rate):
+    if again is not None and (image or labels or weights or settings or minutes or steps or seed or resume or start_from or look):
         raise ParameterError("A run that is repeated has its images, settings, budget and seed already.", hint="Give --again and -o alone.")
     if again is not None and output is not None:
         _tell_model(follow(api.repeat_steps(again, run=output), as_json=json_progress, title=f"Training {output.name}"), output, as_json=json_progress)
@@ -71,6 +83,8 @@ def train(
     elif weights and len(weights) != len(image):
         raise ParameterError(f"{len(image)} image(s) and {len(weights)} file(s) of weights were given.", hint="Give one -w for each -i, in the same order.")
     else:
+        check_new(map_files(weight_map, len(image)) if weight_map else [], (".tif", ".tiff"))
+        check_new([examples] if examples else [], (".png",))
         given = zip(image, labels, weights or itertools.repeat(None, len(image)), strict=True)
         pairs = [(load(picture, axes=axes, spacing=spacing), marks, mass) for picture, marks, mass in given]
     device = read_settings().device if device == "auto" and not resume else device
@@ -102,6 +116,11 @@ def train(
         )
         tell_rates(follow(testing, as_json=json_progress, title="Testing learning rates"), as_json=json)
         return
+    order: dict[str, Any] = dict(labels_are=labels_are, seed=seed, device=device, slices=slices, model=start_from or "", **parse_settings(settings))
+    if weight_map is not None:
+        return write_weight_maps(weight_map, pairs, learner, order, as_json=json_progress)
+    if examples is not None:
+        return write_examples(examples, pairs, learner, order, as_json=json_progress)
     assert output is not None
     work = api.train_steps(
         pairs,
