@@ -73,8 +73,9 @@ def our_engine(image: np.ndarray, labels: np.ndarray, options: argparse.Namespac
     """Our step, what makes a batch, and a title; the number of threads is settled."""
     import torch
 
+    from napari_segtool.core.terms import Term
     from napari_segtool.nets._normalise import Normalisation
-    from napari_segtool.training._plan import LossTerm, Plan
+    from napari_segtool.training._plan import Plan
     from napari_segtool.training.data._holdout import Field
     from napari_segtool.training.data._loader import Prefetcher
     from napari_segtool.training.engine._threads import ThreadTuner
@@ -87,7 +88,7 @@ def our_engine(image: np.ndarray, labels: np.ndarray, options: argparse.Namespac
         network_params={"base_channels": options.base_channels, "depth": options.depth},
         patch_px=(1, options.patch, options.patch),
         batch=options.batch,
-        loss=(LossTerm("cross-entropy"),),
+        loss=(Term("cross-entropy"),),
         precision=options.precision,
         optimiser=options.optimiser,
     )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from napari_segtool.core.errors import DeviceError, ParameterError
 from napari_segtool.nets._fuse import fold_batchnorm, fuse_activations
 from napari_segtool.nets._precision import bfloat16_pays
-from napari_segtool.nets._reach import input_channels, network_multiple, receptive_halo, spatial_dimensions
+from napari_segtool.nets._reach import input_channels, least_shape, network_multiple, receptive_halo, spatial_dimensions
 from napari_segtool.nets._tiling import Box
 from napari_segtool.nets._work import counted
 
@@ -131,8 +131,7 @@ class Forward:
         self.channels, self.spatial = input_channels(network), spatial_dimensions(network)
         self.multiple = network_multiple(network)
         self.border_px = int(getattr(network, "border_px", 0))
-        # Statistics of one pixel are refused by instance normalisation.
-        self._least = 2 if any(isinstance(module, nn.modules.instancenorm._InstanceNorm) for module in network.modules()) else 1
+        self._least = least_shape(network)
         self._halo: tuple[int, ...] | None = None
         self._layout = torch.channels_last if self.spatial == 2 else torch.channels_last_3d
         try:
@@ -214,7 +213,7 @@ class Forward:
         """
         if self.border_px:
             return batch
-        missing = [max(self._least * m, -(-n // m) * m) - n for n, m in zip(batch.shape[2:], self.multiple, strict=True)]
+        missing = [max(least, -(-n // m) * m) - n for n, m, least in zip(batch.shape[2:], self.multiple, self._least, strict=True)]
         return F.pad(batch, [amount for n in reversed(missing) for amount in (0, n)], mode="replicate") if any(missing) else batch
 
     def largest_px(self, *, gradient: bool = False) -> int:

@@ -69,6 +69,13 @@ def network_multiple(network: nn.Module) -> tuple[int, ...]:
     return tuple(2 ** round(math.log2(probe_px / n)) for n in finest)
 
 
+def least_shape(network: nn.Module) -> tuple[int, ...]:
+    """Return, for each spatial axis, the fewest pixels a pass may have: instance normalisation refuses the statistics of one pixel, however deep."""
+    if any(isinstance(module, nn.modules.instancenorm._InstanceNorm) for module in network.modules()):
+        return tuple(2 * step for step in network_multiple(network))
+    return (1,) * spatial_dimensions(network)
+
+
 def receptive_halo(network: nn.Module, spatial: int = 0) -> tuple[int, ...]:
     """Return how far beyond a tile its logits can depend on the input, in pixels, for each spatial axis.
 

@@ -6,27 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from napari_segtool.core.terms import Term
 from napari_segtool.nets._turns import Mirror
 from napari_segtool.training.data._augment import Augmentation
-
-
-@dataclass(frozen=True)
-class LossTerm:
-    """One part of the loss.
-
-    Parameters
-    ----------
-    name
-        Entry of `LOSSES`.
-    weight
-        What it is multiplied by.
-    params
-        Its parameters.
-    """
-
-    name: str
-    weight: float = 1.0
-    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,7 +94,7 @@ class Plan:
     gradient_limit: float = 5.0
     accumulate: int = 1
     average_steps: int = 100
-    loss: tuple[LossTerm, ...] = (LossTerm("cross-entropy"), LossTerm("dice", 0.5))
+    loss: tuple[Term, ...] = (Term("cross-entropy"), Term("dice", 0.5))
     class_balance: float = 0.5
     draw_balance: float = 1.0
     border_weight: float = 0.0

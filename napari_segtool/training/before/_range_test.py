@@ -157,7 +157,7 @@ def _test(run: Run, plan: Plan, steps: int, lowest: float, highest: float, folde
         trainer.start_from(load_network(open_bundle(run.start_folder)).state_dict())
     trainer.choose_precision()
     if plan.border_weight:
-        weights, flat = trainer.weights.tolist(), plan.spatial == 2
+        weights, flat = trainer.map_weights.tolist(), plan.spatial == 2
         work = weigh_fields(fields, folder, w0=0.0 if sparse else plan.border_weight, sigma_px=plan.border_sigma_px, class_weights=weights, flat=flat)
         try:
             while True:

@@ -18,7 +18,7 @@ from napari_segtool.training.configure._proposal import Proposal
 from napari_segtool.training.data._border import weigh_fields
 from napari_segtool.training.data._holdout import Field, Picture, open_pictures, split_fields
 from napari_segtool.training.data._patches import PatchSampler
-from napari_segtool.training.losses._class_weights import class_weights
+from napari_segtool.training.losses._class_weights import class_weights, in_map
 from napari_segtool.training.runs._pairs import IGNORED, Stored
 from napari_segtool.training.runs._run import Run
 
@@ -77,7 +77,7 @@ def weight_map_steps(run: Run, plan: Plan, proposal: Proposal, *, most: int = 0,
     pictures = open_pictures(run, plan.spatial)
     fields = split_fields(pictures, len(run.classes), sparse=sparse, seed=run.seed)
     pixels = PatchSampler(fields, len(run.classes), balance=plan.draw_balance, seed=run.seed).pixels
-    per_class = class_weights(torch.from_numpy(pixels), plan.class_balance).tolist()
+    per_class = in_map(class_weights(torch.from_numpy(pixels), plan.class_balance), plan.loss).tolist()
     shown = run.stored[: most or None]
     found = []
     for number, record in enumerate(shown):

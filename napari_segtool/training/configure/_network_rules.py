@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from napari_segtool.core.registry import NETWORKS
 from napari_segtool.nets._em_weights import EM_NETWORK
 from napari_segtool.nets._imagenet import INSTALL, imagenet_file
 from napari_segtool.training.configure._chooser import Choice, Chooser
 from napari_segtool.training.survey._likeness import ALIKE
+
+if TYPE_CHECKING:
+    from napari_segtool.training.learners.unet import UNetLearnerParams
 
 _LEAST_RADIUS_PX = 10.0
 _NEIGHBOUR_SECTIONS, _VOLUME_SECTIONS, _VOLUME_RATIO, _VOLUME_SIDE_PX = 16, 32, 3.0, 64
@@ -18,6 +22,11 @@ _VOXELS = {"cpu": 2**18, "gpu": 2**21}
 """Voxels of a 3-D patch: 64³ and 128³."""
 _PRETRAINED, _PRETRAINED_DEPTH, _PRETRAINED_LEAST_PX = "unet-efficientnet", 5, 128
 _DROPOUT = 0.3
+
+
+def levels_of(params: UNetLearnerParams) -> int:
+    """How often the network halves the picture: the pretrained encoder as it was built, whatever ``depth`` says."""
+    return _PRETRAINED_DEPTH if params.network == _PRETRAINED else params.depth
 
 
 def dimensions(at: Chooser) -> Choice:

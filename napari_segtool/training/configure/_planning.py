@@ -14,6 +14,7 @@ from napari_segtool.training._plan import Plan
 from napari_segtool.training.configure._begun import as_model, check_network
 from napari_segtool.training.configure._chooser import Machine, changed
 from napari_segtool.training.configure._configure import configure
+from napari_segtool.training.configure._network_rules import levels_of
 from napari_segtool.training.configure._proposal import Proposal, Reason
 from napari_segtool.training.configure._variation import variation_of
 from napari_segtool.training.losses._combined import head_of
@@ -184,7 +185,7 @@ def _smaller(now: Params, asked: Params) -> Params | None:
         return None
     if asked.batch == 0 and now.batch > 1:
         return changed(now, batch=now.batch // 2)
-    if asked.patch_px == 0 and now.patch_px >= 2 * max(_LEAST_PATCH_PX, 2 ** (now.depth + 1)):
+    if asked.patch_px == 0 and now.patch_px >= 2 * max(_LEAST_PATCH_PX, 2 ** (levels_of(now) + 1)):
         return changed(now, patch_px=now.patch_px // 2)
     return None
 
@@ -216,11 +217,10 @@ def plan_of(params: UNetLearnerParams, *, painted: bool, largest_px: int) -> Pla
     """
     spatial = 3 if params.dimensions == "3-D" else 2
     reduction = {"full": 1, "half": 2, "quarter": 4}[params.resolution]
-    multiple = 2**params.depth
+    levels = levels_of(params)
+    multiple = 2**levels
     if params.patch_px < 2 * multiple:
-        raise ParameterError(
-            f"Patches of {params.patch_px} px are too small for {params.depth} levels.", hint=f"Take at least {2 * multiple} px, or fewer levels."
-        )
+        raise ParameterError(f"Patches of {params.patch_px} px are too small for {levels} levels.", hint=f"Take at least {2 * multiple} px, or fewer levels.")
     step = multiple * reduction
     side = step * -(-min(params.patch_px * reduction, max(largest_px, 2 * step)) // step)
     pooled = 2 ** params.z_factors.count("2") if spatial == 3 else 1

@@ -122,7 +122,7 @@ class Sitting:
             self.run.folder / "weights",
             w0=0.0 if self.sparse else plan.border_weight,
             sigma_px=plan.border_sigma_px,
-            class_weights=self.trainer.weights.tolist(),
+            class_weights=self.trainer.map_weights.tolist(),
             flat=plan.spatial == 2,
         )
         self.trainer.fields = self.fields

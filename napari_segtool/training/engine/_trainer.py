@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from napari_segtool.core.errors import DataError, DeviceError
@@ -18,6 +19,7 @@ from napari_segtool.nets._forward import resolve_device
 from napari_segtool.nets._initialise import initialise
 from napari_segtool.nets._neighbours import network_channels
 from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.nets._reach import least_shape
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.data._loader import Batch, BatchMaker
@@ -28,7 +30,7 @@ from napari_segtool.training.engine._optimiser import make_optimiser
 from napari_segtool.training.engine._retained import Retained
 from napari_segtool.training.engine._supervision import supervised, unpadded
 from napari_segtool.training.engine._watch import StopRequestedError, Watch
-from napari_segtool.training.losses._class_weights import class_weights
+from napari_segtool.training.losses._class_weights import beside_map, class_weights, in_map
 from napari_segtool.training.losses._combined import combine
 from napari_segtool.training.losses._context import LossContext
 from napari_segtool.training.runs._checkpoint import Checkpoint
@@ -69,6 +71,7 @@ class Trainer:
             params = entry.params.build(**network_params(plan))
             network: nn.Module = entry.function(params, network_channels(channels, plan.neighbours), classes, plan.spatial)
             initialise(network, plan.initialisation)
+        self._least = least_shape(network)
         self.network = network.to(self.device, memory_format=self._layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.retained = Retained(self.network, plan.retain) if plan.retain else None
@@ -77,7 +80,8 @@ class Trainer:
         self._sampler = PatchSampler(fields, classes, balance=plan.draw_balance, seed=seed)
         pixels = torch.from_numpy(self._sampler.pixels)
         self.weights = class_weights(pixels, plan.class_balance)
-        in_loss = torch.ones_like(self.weights) if plan.border_weight else self.weights  # the weight map holds them already
+        self.map_weights = in_map(self.weights, plan.loss)
+        in_loss = beside_map(self.weights, plan.loss) if plan.border_weight else self.weights
         self._criterion = combine(plan.loss, LossContext(pixels.to(self.device), in_loss.to(self.device), self.device, _sampling(plan, fields)))
         self.optimizer = make_optimiser(
             plan.optimiser,
@@ -169,7 +173,10 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         norm = self._limited()
         total = torch.stack(losses).sum()
-        self._update(torch.isfinite(total) & torch.isfinite(norm))
+        finite = torch.isfinite(total) & torch.isfinite(norm)
+        self._update(finite)
+        for buffer, before in zip(self.network.buffers(), buffers, strict=True):
+            buffer.copy_(torch.where(finite, buffer, before))
         self.step += 1
         self._follow()
         return self._read(torch.stack([total, norm]))
@@ -212,9 +219,13 @@ class Trainer:
         return self._asked(self.retained.ask, images)
 
     def _asked(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        shape = images.shape[2:]
+        lacking = [max(0, least - n) for least, n in zip(self._least, shape, strict=True)]
+        images = F.pad(images, [n for each in reversed(lacking) for n in (0, each)], mode="replicate") if any(lacking) else images
         with torch.no_grad(), autocast_to(self.precision, self.device):
             logits = network(images.to(self.device).contiguous(memory_format=self._layout))
-        return logits.float()
+        crop: tuple[Any, ...] = (..., *map(slice, shape))
+        return logits.float()[crop]
 
     def shrink(self) -> str:
         """Halve the batch, or the patch where the batch is one, and say so.
@@ -263,7 +274,7 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.step = checkpoint.step
         self.batch = int(checkpoint.facts["batch"])
-        self._use(str(checkpoint.facts["precision"]))
+        self._use(choose_format(str(checkpoint.facts["precision"]), self.device))
         if self.scaler.is_enabled() and checkpoint.facts.get("scaler"):
             self.scaler.load_state_dict(dict(checkpoint.facts["scaler"]))
         depth, height, width = checkpoint.facts["patch_px"]

@@ -6,7 +6,8 @@ from napari_segtool.core.params import Params, param
 from napari_segtool.core.progress import Steps
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import ModelBundle
-from napari_segtool.training._plan import LossTerm, Plan
+from napari_segtool.core.terms import Term
+from napari_segtool.training._plan import Plan
 from napari_segtool.training.augment._text import parse_effects
 from napari_segtool.training.data._augment import Augmentation
 from napari_segtool.training.runs._run import Run
@@ -76,7 +77,7 @@ def plan_as_published(params: UNet2015LearnerParams) -> Plan:
         warm_up=0.0,
         gradient_limit=0.0,
         average_steps=0,
-        loss=(LossTerm("cross-entropy"),),
+        loss=(Term("cross-entropy"),),
         class_balance=1.0,
         rim_px=_RIM_PX,
         border_weight=params.border_weight,

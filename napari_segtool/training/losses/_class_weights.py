@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor, float32
+from collections.abc import Sequence
+
+from torch import Tensor, float32, ones_like
+
+from napari_segtool.core.registry import LOSSES
+from napari_segtool.core.terms import Term
+
+OWN_WEIGHTS = "class-weights"
+"""Trait of losses that weigh the classes themselves."""
 
 
 def class_weights(pixels: Tensor, balance: float) -> Tensor:
@@ -29,3 +37,14 @@ def class_weights(pixels: Tensor, balance: float) -> Tensor:
     share = pixels.to(float32).clamp_min(1) / pixels.sum().clamp_min(1)
     raw = share.pow(-balance)
     return raw / (raw * share).sum()
+
+
+def in_map(weights: Tensor, loss: Sequence[Term]) -> Tensor:
+    """Return the class weights ``(K,)`` that a map of pixel weights holds: ones where a term of the loss brings its own, which would count twice."""
+    own = any(OWN_WEIGHTS in LOSSES.get(term.name).traits for term in loss)
+    return ones_like(weights) if own else weights
+
+
+def beside_map(weights: Tensor, loss: Sequence[Term]) -> Tensor:
+    """Return the class weights ``(K,)`` that are left for the loss where there is such a map."""
+    return weights / in_map(weights, loss)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.registry import LOSSES
-from napari_segtool.training._plan import LossTerm
+from napari_segtool.core.terms import Term
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_segtool.training.losses._context import Loss, LossContext
 
 
-def head_of(terms: Sequence[LossTerm]) -> Literal["softmax", "sigmoid"]:
+def head_of(terms: Sequence[Term]) -> Literal["softmax", "sigmoid"]:
     """Return what the network's outputs mean: a sigmoid each as soon as one term wants it, else one softmax.
 
     Raises
@@ -26,7 +26,7 @@ def head_of(terms: Sequence[LossTerm]) -> Literal["softmax", "sigmoid"]:
 
     Examples
     --------
-    >>> head_of([LossTerm("binary-cross-entropy"), LossTerm("dice", 0.5)])
+    >>> head_of([Term("binary-cross-entropy"), Term("dice", 0.5)])
     'sigmoid'
     """
     used = [term.name for term in terms if term.weight]
@@ -39,7 +39,7 @@ def head_of(terms: Sequence[LossTerm]) -> Literal["softmax", "sigmoid"]:
     return "sigmoid" if wants["sigmoid"] else "softmax"
 
 
-def combine(terms: Sequence[LossTerm], context: LossContext) -> Loss:
+def combine(terms: Sequence[Term], context: LossContext) -> Loss:
     """Make the weighted sum of several losses.
 
     Parameters

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.registry import LOSSES
 from napari_segtool.core.terms import Term, TermReader, format_terms
-from napari_segtool.training._plan import LossTerm
 
 EXAMPLE = "cross-entropy + 0.5*dice"
 _READER = TermReader(LOSSES, "loss", f"Write auto, or a sum like {EXAMPLE} or 2*focal(gamma=1.5).", "Losses")
 
 
-def parse_loss(text: str) -> tuple[LossTerm, ...]:
+def parse_loss(text: str) -> tuple[Term, ...]:
     """Read a weighted sum of losses.
 
     Parameters
@@ -23,7 +22,7 @@ def parse_loss(text: str) -> tuple[LossTerm, ...]:
 
     Returns
     -------
-    tuple of LossTerm
+    tuple of Term
         In the order of the text, names as they are registered.
 
     Raises
@@ -36,19 +35,19 @@ def parse_loss(text: str) -> tuple[LossTerm, ...]:
     >>> [(term.name, term.weight) for term in parse_loss("cross-entropy + 0.5*dice")]
     [('cross-entropy', 1.0), ('dice', 0.5)]
     """
-    terms = tuple(LossTerm(term.name, term.weight, term.params) for term in _READER.read(text))
+    terms = _READER.read(text)
     doubled = next((term.name for n, term in enumerate(terms) if term in terms[:n]), "")
     if doubled:
         raise ParameterError(f"The loss {text!r} names {doubled} twice.", hint="Give it once, with a larger weight.")
     return terms
 
 
-def format_loss(terms: Sequence[LossTerm]) -> str:
+def format_loss(terms: Sequence[Term]) -> str:
     """Write terms as a text that `parse_loss` reads back.
 
     Examples
     --------
-    >>> format_loss((LossTerm("cross-entropy"), LossTerm("dice", 0.5)))
+    >>> format_loss((Term("cross-entropy"), Term("dice", 0.5)))
     'cross-entropy + 0.5*dice'
     """
-    return format_terms(Term(term.name, term.weight, term.params) for term in terms)
+    return format_terms(terms)

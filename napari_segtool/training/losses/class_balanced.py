@@ -31,7 +31,7 @@ class ClassBalancedParams(Params):
     params=ClassBalancedParams,
     family="pixels",
     reference="Cui et al. 2019, doi:10.1109/CVPR.2019.00949",
-    traits=("softmax",),
+    traits=("softmax", "class-weights"),
 )
 def class_balanced(params: ClassBalancedParams, context: LossContext) -> Loss:
     """Make the cross-entropy −Σ w log p / Σ w with the class weights (1 − β) / (1 − β^n), n being the labelled pixels of the class.

@@ -26,7 +26,7 @@ class WeightedCrossEntropyParams(Params):
     params=WeightedCrossEntropyParams,
     family="pixels",
     reference="Ronneberger et al. 2015, eq. 1, doi:10.1007/978-3-319-24574-4_28",
-    traits=("softmax",),
+    traits=("softmax", "class-weights"),
 )
 def weighted_cross_entropy(params: WeightedCrossEntropyParams, context: LossContext) -> Loss:
     """Make the cross-entropy −Σ w log p / Σ w, w being the class's given weight times the pixel's own.

@@ -62,7 +62,7 @@ class Standing:
         score = {"dice": result.dice, "iou": result.iou, "loss": -result.loss}[self.metric]
         within = self.keep_within * (abs(self.best) if self.metric == "loss" else 1)
         within = max(within, _DOUBT * result.tally.doubt(self._best_tally, self.metric)) if self.by_planes else within
-        kept = math.isnan(self.best) or math.isnan(score) or score >= self.best - within
+        kept = math.isnan(self.best) or score >= self.best - within
         if not math.isnan(score) and (math.isnan(self.best) or score > self.best):
             self.best, self.best_step, self._checks, self._said_at, self._best_tally = score, step, 0, 0, result.tally
         elif not math.isnan(score):

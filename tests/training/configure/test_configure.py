@@ -18,7 +18,7 @@ from napari_segtool.core.progress import drain
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.stack import Stack
 from napari_segtool.training.configure import _cost
-from napari_segtool.training.configure._chooser import Machine
+from napari_segtool.training.configure._chooser import Machine, changed
 from napari_segtool.training.configure._configure import configure
 from napari_segtool.training.configure._network_rules import z_pooling
 from napari_segtool.training.configure._planning import plan_of, propose, settle, tell
@@ -472,3 +472,11 @@ def test_real_data_are_known_and_configured_as_an_expert_would(data_folder: Path
     assert seen.modality == modality
     settled, _ = chosen(seen)
     assert {setting: getattr(settled, setting) for setting in wanted} == wanted
+
+
+def test_patches_are_as_large_as_the_pretrained_encoder_needs_whatever_the_depth() -> None:
+    params = UNetLearnerParams.build(network="unet-efficientnet", depth=2, patch_px=64, batch=1, augmentation="none", modality="general", turn="any")
+    settled = changed(params, dimensions="2-D", resolution="full", dropout=0.0, z_factors="1", loss="dice", border_weight=0.0, retain=0.0)
+    assert plan_of(settled, painted=False, largest_px=40).patch_px == (1, 64, 64)
+    with pytest.raises(ParameterError, match="too small for 5 levels"):
+        plan_of(changed(settled, patch_px=32), painted=False, largest_px=40)

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from napari_segtool.core.terms import Term
 from napari_segtool.nets._normalise import Normalisation
-from napari_segtool.training._plan import LossTerm, Plan
+from napari_segtool.training._plan import Plan
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.data._loader import Batch
 from napari_segtool.training.engine._number_format import choose_format
 from napari_segtool.training.engine._supervision import supervised
 from napari_segtool.training.engine._trainer import Trainer
 from napari_segtool.training.engine._watch import Watch
+from napari_segtool.training.losses._class_weights import beside_map
 from tests.training.blobs import tiny_run
 
 PLAN = Plan(
@@ -31,7 +33,7 @@ PLAN = Plan(
     momentum=0.0,
     gradient_limit=0.0,
     average_steps=0,
-    loss=(LossTerm("cross-entropy"),),
+    loss=(Term("cross-entropy"),),
     class_balance=0.0,
     precision="float32",
 )
@@ -194,3 +196,49 @@ def test_a_scaled_loss_makes_the_same_step_and_one_too_large_makes_none(tmp_path
     assert torch.allclose(weights_of(plain), weights_of(scaled), atol=1e-6)
     assert torch.equal(weights_of(wild), before)
     assert wild.scaler.get_scale() == 2.0**126
+
+
+def test_a_step_that_is_not_finite_leaves_the_statistics_of_the_batch_normalisation(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, network_params={"base_channels": 2, "depth": 1, "normalisation": "batch", "dropout": 0.0})
+    trainer.learn(make_batch(2), 0.1)
+    before = [buffer.clone() for buffer in trainer.network.buffers()]
+    wild = make_batch(2)
+    wild.images[0, 0, 3, 3] = np.inf
+    trainer.learn(wild, 0.1)
+    assert before
+    assert all(torch.equal(buffer, old) for buffer, old in zip(trainer.network.buffers(), before, strict=True))
+    trainer.learn(make_batch(2, seed=1), 0.1)
+    assert all(torch.isfinite(buffer).all() for buffer in trainer.average.buffers())
+    assert any(not torch.equal(buffer, old) for buffer, old in zip(trainer.network.buffers(), before, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 10), (32, 1)])
+def test_pictures_too_small_for_instance_normalisation_are_asked_with_their_border_repeated(tmp_path: Path, shape: tuple[int, int]) -> None:
+    trainer = make_trainer(tmp_path, network_params={"base_channels": 2, "depth": 4, "normalisation": "instance", "dropout": 0.0}, patch_px=(1, 32, 32))
+    logits = trainer.ask(torch.zeros(1, 1, *shape))
+    assert logits.shape == (1, 2, *shape)
+    assert torch.isfinite(logits).all()
+
+
+def test_a_checkpoint_from_a_graphics_card_goes_on_in_a_format_that_the_cpu_has(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    checkpoint = trainer.checkpoint({})
+    trainer.restore(replace(checkpoint, facts={**checkpoint.facts, "precision": "float16", "scaler": {}}))
+    assert trainer.precision == "float32"
+    assert not trainer.scaler.is_enabled()
+
+
+@pytest.mark.parametrize(
+    ("loss", "in_map", "in_loss"),
+    [
+        ((Term("cross-entropy"),), "balanced", "ones"),
+        ((Term("weighted-cross-entropy", 1.0, {"weights": "1,1"}),), "ones", "balanced"),
+        ((Term("dice"), Term("class-balanced")), "ones", "balanced"),
+    ],
+)
+def test_class_weights_stand_in_the_map_or_in_the_loss_never_in_both(tmp_path: Path, loss: Any, in_map: str, in_loss: str) -> None:
+    trainer = make_trainer(tmp_path, class_balance=1.0, border_weight=10.0, loss=loss)
+    wanted = {"balanced": trainer.weights, "ones": torch.ones(2)}
+    assert not torch.allclose(trainer.weights, torch.ones(2), atol=1e-4)
+    assert torch.equal(trainer.map_weights, wanted[in_map])
+    assert torch.allclose(beside_map(trainer.weights, loss), wanted[in_loss])

@@ -9,12 +9,12 @@ from hypothesis import strategies as some
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import LOSSES
-from napari_segtool.training._plan import LossTerm
+from napari_segtool.core.terms import Term
 from napari_segtool.training.losses._text import format_loss, parse_loss
 
 
 @some.composite
-def terms(draw: some.DrawFn) -> LossTerm:
+def terms(draw: some.DrawFn) -> Term:
     entry = LOSSES.get(draw(some.sampled_from(LOSSES.names())))
     values = {}
     for field in describe(entry.params):
@@ -22,19 +22,19 @@ def terms(draw: some.DrawFn) -> LossTerm:
             values[field.name] = draw(some.sampled_from(field.choices))
         elif field.kind == "float" and field.maximum is not None and field.minimum is not None and draw(some.booleans()):
             values[field.name] = draw(some.floats(field.minimum, field.maximum))
-    return LossTerm(entry.name, draw(some.floats(1e-6, 1e6)), values)
+    return Term(entry.name, draw(some.floats(1e-6, 1e6)), values)
 
 
 @settings(deadline=None, max_examples=200)
 @given(some.lists(terms(), min_size=1, max_size=5, unique_by=lambda term: term.name))
-def test_what_is_written_is_read_back(wanted: list[LossTerm]) -> None:
+def test_what_is_written_is_read_back(wanted: list[Term]) -> None:
     assert parse_loss(format_loss(wanted)) == tuple(wanted)
 
 
 @settings(deadline=None, max_examples=300)
 @given(some.text("abcdeincross-tropy+*()=0.5 ,", max_size=40))
 def test_any_text_is_read_or_refused_with_a_hint(text: str) -> None:
-    read: tuple[LossTerm, ...] = ()
+    read: tuple[Term, ...] = ()
     hint = ""
     try:
         read = parse_loss(text)

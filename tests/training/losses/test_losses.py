@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_segtool.core.errors import ParameterError, ShapeError
 from napari_segtool.core.registry import LOSSES
-from napari_segtool.training._plan import LossTerm
+from napari_segtool.core.terms import Term
 from napari_segtool.training.losses._class_weights import class_weights
 from napari_segtool.training.losses._combined import combine, head_of
 from napari_segtool.training.losses._context import LossContext
@@ -279,7 +279,7 @@ def test_class_weights_that_do_not_fit_are_refused_with_an_example(text: str) ->
 
 def test_a_sum_of_losses_is_the_weighted_sum_of_their_values() -> None:
     logits, target, weights = case(SHAPES["2-D"], True)
-    terms = (LossTerm("cross-entropy"), LossTerm("dice", 0.5, {"form": "squared"}), LossTerm("boundary", 0.01), LossTerm("focal", 0.0))
+    terms = (Term("cross-entropy"), Term("dice", 0.5, {"form": "squared"}), Term("boundary", 0.01), Term("focal", 0.0))
     got = combine(terms, context())(torch.from_numpy(logits), torch.from_numpy(target), torch.from_numpy(weights))
     parts = [value_of(term.name, logits, target, weights, **term.params) for term in terms]
     assert float(got) == pytest.approx(parts[0] + 0.5 * parts[1] + 0.01 * parts[2], rel=1e-12)
@@ -287,28 +287,28 @@ def test_a_sum_of_losses_is_the_weighted_sum_of_their_values() -> None:
 
 def test_one_sigmoid_loss_makes_all_terms_use_sigmoids() -> None:
     logits, target, _ = case(SHAPES["2-D"], False)
-    terms = [LossTerm("binary-cross-entropy"), LossTerm("dice", 2.0)]
+    terms = [Term("binary-cross-entropy"), Term("dice", 2.0)]
     got = combine(terms, context())(torch.from_numpy(logits), torch.from_numpy(target), None)
     parts = value_of("binary-cross-entropy", logits, target, None) + 2 * value_of("dice", logits, target, None, context(sigmoid=True))
     assert float(got) == pytest.approx(parts, rel=1e-12)
     assert head_of(terms) == "sigmoid"
-    assert head_of([LossTerm("dice"), LossTerm("binary-cross-entropy", 0.0)]) == "softmax"
+    assert head_of([Term("dice"), Term("binary-cross-entropy", 0.0)]) == "softmax"
 
 
 @pytest.mark.parametrize(
     ("terms", "said"),
     [
         ([], "no loss"),
-        ([LossTerm("dice", 0.0)], "no loss"),
-        ([LossTerm("dice", -1.0)], "weight -1"),
-        ([LossTerm("dice", float("nan"))], "weight nan"),
-        ([LossTerm("dise")], "no loss 'dise'"),
-        ([LossTerm("dice", 1.0, {"smoth": 1})], "no parameter 'smoth'"),
-        ([LossTerm("dice", 1.0, {"form": "cube"})], "not allowed"),
-        ([LossTerm("binary-cross-entropy"), LossTerm("cross-entropy")], "cannot be added"),
+        ([Term("dice", 0.0)], "no loss"),
+        ([Term("dice", -1.0)], "weight -1"),
+        ([Term("dice", float("nan"))], "weight nan"),
+        ([Term("dise")], "no loss 'dise'"),
+        ([Term("dice", 1.0, {"smoth": 1})], "no parameter 'smoth'"),
+        ([Term("dice", 1.0, {"form": "cube"})], "not allowed"),
+        ([Term("binary-cross-entropy"), Term("cross-entropy")], "cannot be added"),
     ],
 )
-def test_sums_that_make_no_sense_are_refused_with_a_hint(terms: list[LossTerm], said: str) -> None:
+def test_sums_that_make_no_sense_are_refused_with_a_hint(terms: list[Term], said: str) -> None:
     with pytest.raises(ParameterError, match=said) as caught:
         combine(terms, context())
     assert caught.value.hint

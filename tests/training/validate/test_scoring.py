@@ -118,6 +118,12 @@ def test_what_is_kept_follows_the_chosen_metric(metric: Any, values: list[float]
     assert (standing.best_step, standing.kept_step) == (20, 30)
 
 
+@pytest.mark.parametrize("metric", ["dice", "iou", "loss"])
+def test_weights_whose_score_is_not_a_number_do_not_replace_good_ones(metric: Any) -> None:
+    standing = Standing(metric, keep_within=0.01)
+    assert [standing.take(10 * n, scored(metric, value)) for n, value in enumerate([0.5, math.nan, 0.5], 1)] == [True, False, True]
+
+
 def test_where_nothing_is_held_out_the_latest_weights_are_kept_and_patience_never_ends() -> None:
     standing = Standing("dice", 0.01, patience_steps=5)
     assert all(standing.take(step, scored("dice", math.nan)) for step in (10, 20, 30))
