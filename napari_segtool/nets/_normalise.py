@@ -133,14 +133,26 @@ def _varied(lines: NDArray[Any]) -> slice | None:
 
 
 def fill_gaps(plane: NDArray[Any]) -> NDArray[Any]:
-    """Return a ``(C, Y, X)`` float plane with NaN and infinite pixels replaced by the median of the channel's others (0 where there are none)."""
-    bad = ~np.isfinite(plane)
-    if not bad.any():
-        return plane
-    filled = plane.copy()
-    for channel, holes in zip(filled, bad, strict=True):
-        channel[holes] = np.median(channel[~holes]) if not holes.all() else 0
-    return filled
+    """Return a plane ``(C, Y, X)`` with NaN and infinite pixels replaced by `gap_values`."""
+    bad = ~np.isfinite(plane)  # none in whole numbers
+    return np.where(bad, gap_values(plane)[:, None, None], plane) if bad.any() else plane
+
+
+def gap_values(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return what NaN and infinite pixels of each channel become, ``(C,)``: the median of its others, 0 where there are none; NaN where none are to be filled.
+
+    Examples
+    --------
+    >>> gap_values(np.array([[[1, 2, 6, np.nan]], [[1, 2, 3, 4]]], np.float32)).tolist()
+    [2.0, nan]
+    """
+    floats = plane.dtype.kind == "f"
+    values = np.full(len(plane), np.nan, plane.dtype if floats else np.float32)
+    for number, channel in enumerate(plane if floats else ()):
+        others = _finite(channel)
+        if others.size < channel.size:
+            values[number] = np.median(others) if others.size else 0
+    return values
 
 
 def _finite(channel: NDArray[Any]) -> NDArray[Any]:

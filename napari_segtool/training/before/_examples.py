@@ -127,6 +127,7 @@ def _maker(fields: tuple[Field, ...], sampler: PatchSampler, plan: Plan, augment
 def _fixed(fields: tuple[Field, ...]) -> Normalisation:
     """The scale of the planes that were read."""
     values = [np.concatenate([field.image[:, channel].ravel() for field in fields]) for channel in range(fields[0].image.shape[1])]
+    values = [channel[np.isfinite(channel)] for channel in values]
     return Normalisation("fixed", tuple(float(v.mean()) for v in values), tuple(float(v.std(dtype=np.float64)) or 1.0 for v in values))
 
 

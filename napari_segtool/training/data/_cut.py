@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,29 @@ from napari_segtool.nets._soften import radius_px, softened
 from napari_segtool.training.augment._patch import UNLABELLED, Patch
 from napari_segtool.training.data._warp import Map
 
-Scale = Callable[[Sequence[int]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Mean and deviation, ``(n, C)`` each, of planes of the image, by their numbers."""
+Scale = Callable[[Sequence[int]], "Levels"]
+"""Gives the levels of planes of the image, by their numbers."""
 
 _MARGIN = 3
 _LONGEST = 30_000
 """OpenCV's maps count to 32,767."""
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """What whole planes say of their grey values; each ``(n, C)``.
+
+    Parameters
+    ----------
+    mean, deviation
+        By which planes are normalised.
+    fill
+        What NaN and infinite pixels become; NaN where there are none.
+    """
+
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+    fill: NDArray[np.float32]
 
 
 def cut(
@@ -186,12 +204,14 @@ class _Tiles:
 
 
 def _read(image: Any, planes: slice, rows: slice, columns: slice, scale: Scale | None, zoom: Zoom) -> NDArray[np.float32]:
-    """A box ``(n, C, y, x)`` of the image as float32, normalised by its whole planes, blurred where the patch has larger pixels."""
+    """A box ``(n, C, y, x)`` of the image as float32, normalised and filled by its whole planes, blurred where the patch has larger pixels."""
     box = np.ascontiguousarray(np.asarray(image[planes, :, rows, columns]), dtype=np.float32)
     if scale is not None:
-        mean, deviation = scale(range(planes.start, planes.stop))
-        box = box - mean[:, :, None, None]
-        box *= (1 / deviation)[:, :, None, None]
+        levels = scale(range(planes.start, planes.stop))
+        if not np.isnan(levels.fill).all():
+            box = np.where(np.isfinite(box), box, levels.fill[:, :, None, None])
+        box = box - levels.mean[:, :, None, None]
+        box *= (1 / levels.deviation)[:, :, None, None]
     return softened(box.reshape(-1, *box.shape[2:]), zoom).reshape(box.shape)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.spread import spread_evenly
+from napari_segtool.nets._normalise import fill_gaps
 from napari_segtool.training.runs._pairs import IGNORED
 from napari_segtool.training.survey._likeness import ALIKE, likeness
 
@@ -115,7 +116,7 @@ def _gap(fields: Sequence[Field], units: Sequence[_Unit], picture: Picture) -> i
 
 
 def _middle(image: NDArray[np.generic]) -> NDArray[np.generic]:
-    return np.asarray(image[len(image) // 2])
+    return fill_gaps(np.asarray(image[len(image) // 2]))
 
 
 def _split_units(

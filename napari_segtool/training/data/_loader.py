@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.nets._normalise import Normalisation, gap_values
 from napari_segtool.training.augment._patch import Patch
 from napari_segtool.training.augment._presets import prepare, vary
 from napari_segtool.training.data._augment import STILL, Augmentation
-from napari_segtool.training.data._cut import Scale, cut
+from napari_segtool.training.data._cut import Levels, Scale, cut
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.data._patches import Draw, PatchSampler
 from napari_segtool.training.data._spacing import z_ratio_of
@@ -92,7 +92,7 @@ class BatchMaker:
         self._patch, self._count, self._seed, self._flat = patch, count, seed, flat
         self._neighbours = neighbours if flat else 0
         self._rim_px, self._seen = rim_px, (patch[0], patch[1] + 2 * rim_px, patch[2] + 2 * rim_px)
-        self._scales: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._levels: dict[tuple[int, int], tuple[NDArray[np.float32], ...]] = {}
         self._normalisation = normalisation
         self._effects = prepare(augmentation.effects, augmentation.intensity)
         self._weighted = any(field.weights is not None for field in self._fields)
@@ -146,16 +146,17 @@ class BatchMaker:
         return patch
 
     def _scale(self, field: Field, image: NDArray[np.generic], offset: int) -> Scale:
-        """Mean and deviation of an image's planes, each computed when it is first needed."""
+        """Levels of an image's planes, each computed when it is first needed."""
 
-        def scale(planes: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            pairs = []
+        def scale(planes: Sequence[int]) -> Levels:
+            found = []
             for plane in planes:
                 key = (field.picture, field.first - offset + plane)
-                if key not in self._scales:
-                    self._scales[key] = self._normalisation.scale(np.asarray(image[plane]))
-                pairs.append(self._scales[key])
-            return np.stack([mean for mean, _ in pairs]), np.stack([deviation for _, deviation in pairs])
+                if key not in self._levels:
+                    whole = np.asarray(image[plane])
+                    self._levels[key] = (*self._normalisation.scale(whole), gap_values(whole))
+                found.append(self._levels[key])
+            return Levels(*(np.stack(each) for each in zip(*found, strict=True)))
 
         return scale
 

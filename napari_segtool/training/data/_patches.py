@@ -70,7 +70,7 @@ class PatchSampler:
                     self._places[index][number] = places
                     self._images[index].setdefault(field.picture, []).append(number)
         if not self.pixels.any():
-            raise PaintError("No pixel is left to learn from.", hint="Paint more strokes of each class.")
+            raise PaintError("No pixel is left to learn from.", hint="Label more pixels of each class, in several places.")
         present = (self.pixels > 0).astype(float)
         self._chance = balance * present / present.sum() + (1 - balance) * self.pixels / self.pixels.sum()
 

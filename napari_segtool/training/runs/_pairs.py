@@ -53,13 +53,31 @@ class Pair:
         """Number of planes along each letter of ``order``."""
         return tuple(self.stack.shape[self.stack.axes.index(letter)] for letter in self.order)
 
-    def planes(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Yield every plane ``(C, Y, X)`` with its labels ``(Y, X)``."""
-        stored = plane_axes(self.stack)
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Number type of the image in the run folder: its own, but float32 for floats of any width."""
+        source = np.dtype(self.stack.data.dtype)
+        return np.dtype(np.uint8) if source.kind == "b" else np.dtype(np.float32) if source.kind == "f" else source.newbyteorder("=")
+
+    def planes(self) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]]:
+        """Yield every plane ``(C, Y, X)``, of type `dtype`, with its labels ``(Y, X)`` and which of them can be learned.
+
+        Those cannot whose pixel is NaN or infinite, or has the weight 0.
+        """
         for index in np.ndindex(*self.counts):
-            place: PlaneIndex = tuple(index[self.order.index(letter)] for letter in stored)
-            plane = read_plane(self.stack, place)
-            yield (plane if plane.ndim == 3 else plane[None]), np.asarray(self.labels[index])
+            plane, known = self.learnable_plane(index)
+            yield plane, np.asarray(self.labels[index]), known
+
+    def learnable_plane(self, index: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return one plane of the image and which of its pixels can be learned; ``index`` counts along ``order``."""
+        place: PlaneIndex = tuple(index[self.order.index(letter)] for letter in plane_axes(self.stack))
+        plane = read_plane(self.stack, place)
+        with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, and cannot be learned
+            plane = (plane if plane.ndim == 3 else plane[None]).astype(self.dtype)
+        known = np.isfinite(plane).all(axis=0)
+        if self.weights is not None:
+            known &= np.asarray(self.weights[index]).astype(np.float32) > 0
+        return plane, known
 
     def label_planes(self) -> Iterator[NDArray[Any]]:
         """Yield the labels ``(Y, X)`` of every plane, as views where the data allow it."""
@@ -165,6 +183,54 @@ def find_classes(census: Census, labels_are: LabelsAre) -> tuple[int, ...]:
     return values
 
 
+def count_learnable(pairs: Sequence[Pair], census: Census, values: Sequence[int]) -> tuple[int, ...]:
+    """Return how many pixels of each class can be learned: those that are NaN or infinite, or weigh nothing, cannot.
+
+    Parameters
+    ----------
+    pairs
+        With their weights.
+    census
+        Of the pairs, from `count_values`.
+    values
+        Label values that are classes, in increasing order.
+
+    Raises
+    ------
+    PaintError
+        If nothing is left of a class.
+    DataError
+        If nothing is left of an image because all of it is NaN or infinite.
+    """
+    if all(pair.weights is None and pair.dtype.kind != "f" for pair in pairs):
+        counts = dict(zip(census.values, census.counts, strict=True))
+        return tuple(counts[value] for value in values)
+    table, total = np.asarray(values), np.zeros(len(values), np.int64)
+    for pair in pairs:
+        some = False
+        for _, marks, known in pair.planes():
+            some |= bool(known.any())
+            index = np.searchsorted(table, marks).clip(max=len(table) - 1)
+            total += np.bincount(index[known & (table[index] == marks)], minlength=len(table))
+        if not some and pair.weights is None:
+            raise _nothing_finite(pair.name)
+    for value, count in zip(values, total, strict=True):
+        if not count:
+            weighed = any(pair.weights is not None for pair in pairs)
+            raise PaintError(
+                f"All pixels of class {value} {'have the weight 0, or ' if weighed else ''}are NaN or infinite in the image: it cannot be learned.",
+                hint=f"Label some of its pixels where the image has values{', and give them a weight above 0' if weighed else ''}.",
+            )
+    return tuple(int(count) for count in total)
+
+
+def class_indices(marks: NDArray[Any], known: NDArray[np.bool_], values: Sequence[int], labels_are: LabelsAre) -> NDArray[np.uint8]:
+    """Return labels ``(Y, X)`` as indices of the classes, 255 where they are not ``known`` or not painted."""
+    index = np.searchsorted(np.asarray(values), marks).clip(max=len(values) - 1).astype(np.uint8)
+    index[~known if labels_are == "mask" else ~known | (marks == 0)] = IGNORED
+    return index
+
+
 def paint_in_disguise(census: Census, labels_are: LabelsAre) -> str:
     """Return a warning where labels read as a mask look like strokes, else an empty string."""
     if labels_are == "paint" or census.values[0] != 0:
@@ -210,7 +276,7 @@ class Stored:
 def store_pair(pair: Pair, values: Sequence[int], labels_are: LabelsAre, folder: Path, number: int) -> tuple[Stored, str]:
     """Copy a pair into ``folder`` as two ``.npy`` files and return its record and a remark (empty if there is none).
 
-    NaN and infinite pixels are replaced by the median of their plane and become unlabelled.
+    Pixels that are NaN or infinite, or have the weight 0, become unlabelled. Images keep their NaN: whoever reads them fills it, as prediction does.
 
     Raises
     ------
@@ -223,8 +289,6 @@ def store_pair(pair: Pair, values: Sequence[int], labels_are: LabelsAre, folder:
     channels = stack.shape[stack.channel_axis] if stack.channel_axis >= 0 else 1
     height, width = (stack.shape[stack.axes.index(letter)] for letter in "YX")
     planes = int(np.prod(pair.counts, dtype=np.int64)) if pair.counts else 1
-    source = np.dtype(stack.data.dtype)
-    dtype = np.dtype(np.uint8) if source.kind == "b" else np.dtype(np.float32) if source.kind == "f" else source.newbyteorder("=")
     record = Stored(
         f"{number}-image.npy",
         f"{number}-labels.npy",
@@ -237,46 +301,31 @@ def store_pair(pair: Pair, values: Sequence[int], labels_are: LabelsAre, folder:
         data_sha(stack.data),
         data_sha(pair.labels),
     )
-    table = np.asarray(values)
     low, high, holes = np.inf, -np.inf, 0
     with (folder / record.image).open("wb") as image_file, (folder / record.labels).open("wb") as label_file:
-        write_header(image_file, (planes, channels, height, width), dtype)
+        write_header(image_file, (planes, channels, height, width), pair.dtype)
         write_header(label_file, (planes, height, width), np.dtype(np.uint8))
-        for plane, marks in pair.planes():
-            index = np.searchsorted(table, marks).clip(max=len(table) - 1).astype(np.uint8)
-            if labels_are == "paint":
-                index[marks == 0] = IGNORED
-            plane, gaps = _mend(plane.astype(dtype))
-            if gaps is not None:
-                index[gaps] = IGNORED
-                holes += int(gaps.sum())
-                finite = plane[:, ~gaps]
-            else:
-                finite = plane
-            if finite.size:
-                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+        for plane, marks, known in pair.planes():
+            finite = np.isfinite(plane).all(axis=0)
+            holes += finite.size - int(finite.sum())
+            shown = plane if finite.all() else plane[:, finite]
+            if shown.size:
+                low, high = min(low, float(shown.min())), max(high, float(shown.max()))
             image_file.write(np.ascontiguousarray(plane).data)
-            label_file.write(np.ascontiguousarray(index).data)
+            label_file.write(np.ascontiguousarray(class_indices(marks, known, values, labels_are)).data)
         for file in (image_file, label_file):
             file.flush()
             os.fsync(file.fileno())
     if not np.isfinite(low):
-        raise DataError(f"{pair.name} has no finite pixel: all are NaN or infinite.", hint="Was it saved by a step that failed? Load the original image.")
+        raise _nothing_finite(pair.name)
     if low == high:
         raise DataError(f"{pair.name} is constant: every pixel is {low:g}, so there is nothing to learn from.", hint="Load the original image.")
-    remark = f"{holes} pixels of {pair.name} are NaN or infinite: they were filled with the median and count as not labelled." if holes else ""
+    remark = f"{holes} pixels of {pair.name} are NaN or infinite: they are filled with the median and count as not labelled." if holes else ""
     return record, remark
 
 
-def _mend(plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    if plane.dtype.kind != "f":
-        return plane, None
-    gaps = ~np.isfinite(plane)
-    if not gaps.any():
-        return plane, None
-    for channel, holes in zip(plane, gaps, strict=True):
-        channel[holes] = np.median(channel[~holes]) if not holes.all() else 0
-    return plane, gaps.any(axis=0)
+def _nothing_finite(name: str) -> DataError:
+    return DataError(f"{name} has no finite pixel: all are NaN or infinite.", hint="Was it saved by a step that failed? Load the original image.")
 
 
 def write_header(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_segtool.core.errors import DataError, PaintError, ShapeError
+from napari_segtool.core.errors import DataError, ShapeError
 from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.result import data_sha
 from napari_segtool.core.stack import Stack
@@ -47,38 +47,6 @@ def weigh_pairs(pairs: Sequence[tuple[Any, ...]], checked: Sequence[Pair]) -> li
             _check(plane, pair.name)
         weighed.append(replace(pair, weights=weights))
     return weighed
-
-
-def check_mass(pairs: Sequence[Pair], values: Sequence[int]) -> None:
-    """Refuse weights that leave nothing of a class.
-
-    Parameters
-    ----------
-    pairs
-        From `weigh_pairs`.
-    values
-        Label values that are classes, in increasing order.
-
-    Raises
-    ------
-    PaintError
-        If all pixels of a class have the weight 0.
-    """
-    if all(pair.weights is None for pair in pairs):
-        return
-    table, mass = np.asarray(values), np.zeros(len(values))
-    for pair in pairs:
-        weights = iter(_planes(pair.weights, pair)) if pair.weights is not None else None
-        for marks in pair.label_planes():
-            index = np.searchsorted(table, marks).clip(max=len(table) - 1)
-            plane = next(weights) if weights is not None else np.ones(marks.shape)
-            mass += np.bincount(index.ravel(), np.where(table[index] == marks, plane, 0).ravel(), len(table))
-    for value, total in zip(values, mass, strict=True):
-        if not total > 0:
-            raise PaintError(
-                f"All pixels of class {value} have the weight 0: it cannot be learned.",
-                hint="Give some of its pixels a weight above 0, or leave the weights out.",
-            )
 
 
 def store_weights(pair: Pair, record: Stored, folder: Path, number: int) -> Stored:

@@ -26,6 +26,7 @@ from napari_segtool.training.runs._pairs import (
     LabelsAre,
     Stored,
     check_pair,
+    count_learnable,
     count_values,
     find_classes,
     named,
@@ -33,7 +34,7 @@ from napari_segtool.training.runs._pairs import (
     same_channels,
     store_pair,
 )
-from napari_segtool.training.runs._pixel_weights import check_mass, store_weights, weigh_pairs
+from napari_segtool.training.runs._pixel_weights import store_weights, weigh_pairs
 
 FORMAT = 1
 DEFAULT_MINUTES = 10.0
@@ -254,7 +255,7 @@ def create_run(
     channels = same_channels(checked)
     census = count_values(checked)
     values = find_classes(census, labels_are)
-    check_mass(checked, values)
+    pixels = count_learnable(checked, census, values)
     if class_names and len(class_names) != len(values):
         raise ParameterError(f"There are {len(values)} classes {values}, but {len(class_names)} class names.", hint="Give one name for each class.")
     if labels_are == "paint":
@@ -263,7 +264,6 @@ def create_run(
     else:
         numbers = tuple(range(len(values)))
         titles = tuple(class_names) or _names_of(pairs, numbers) or tuple(f"class {number}" for number in numbers)
-    pixels = dict(zip(census.values, census.counts, strict=True))
     start = model_to_begin(start_from, channels).path if start_from else None
     remarks = [paint_in_disguise(census, labels_are)]
     folder = Path(folder)
@@ -285,7 +285,7 @@ def create_run(
             "params": params.model_dump(mode="json"),
             "labels_are": labels_are,
             "label_values": list(values),
-            "classes": [{"value": n, "name": title, "pixels": pixels[v]} for n, title, v in zip(numbers, titles, values, strict=True)],
+            "classes": [{"value": n, "name": title, "pixels": count} for n, title, count in zip(numbers, titles, pixels, strict=True)],
             "channels": channels,
             "minutes": float(minutes) if minutes or steps else DEFAULT_MINUTES,
             "steps": int(steps),

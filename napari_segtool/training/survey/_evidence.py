@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_segtool.core.errors import ParameterError
-from napari_segtool.core.planes import plane_axes, read_plane
 from napari_segtool.core.spread import spread_evenly
 from napari_segtool.core.stack import Stack
-from napari_segtool.training.runs._pairs import IGNORED, LabelsAre, Pair, check_pair, count_values, find_classes, named, same_channels
+from napari_segtool.nets._normalise import fill_gaps
+from napari_segtool.training.runs._pairs import LabelsAre, Pair, check_pair, class_indices, count_learnable, count_values, find_classes, named, same_channels
 from napari_segtool.training.runs._run import Run
 
 Plane = NDArray[np.generic]
@@ -31,7 +31,8 @@ class Subject:
     order, counts
         Letters of the axes that planes are counted along, the slice axis last, and the number of planes along each.
     read
-        Gives plane ``n`` in the order of ``order``, ``(C, Y, X)``, and its class indices ``(Y, X)`` uint8, 255 for unlabelled.
+        Gives plane ``n`` in the order of ``order``, ``(C, Y, X)``, and its class indices ``(Y, X)`` uint8, 255 for unlabelled. Where the image has NaN,
+        so has the plane; `filled` has none.
     """
 
     axes: str
@@ -56,6 +57,11 @@ class Subject:
     def plane_px(self) -> tuple[int, int]:
         """Height and width."""
         return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")]
+
+    def filled(self, plane: int) -> tuple[Plane, Marks]:
+        """Return what ``read`` gives with NaN and infinite pixels filled, as a network is shown them."""
+        image, marks = self.read(plane)
+        return fill_gaps(image), marks
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +92,7 @@ class Evidence:
         """Yield at most so many planes, spread evenly over all images."""
         places = [(subject, plane) for subject in self.subjects for plane in range(subject.planes)]
         for subject, plane in spread_evenly(places, most):
-            yield subject.read(plane)
+            yield subject.filled(plane)
 
 
 def evidence_of_run(run: Run) -> Evidence:
@@ -114,7 +120,7 @@ def evidence_of_pairs(pairs: Sequence[tuple[Stack, Any]], labels_are: LabelsAre)
     channels = same_channels(checked)
     census = count_values(checked)
     values = find_classes(census, labels_are)
-    pixels = dict(zip(census.values, census.counts, strict=True))
+    pixels = count_learnable(checked, census, values)
     subjects = tuple(
         Subject(
             pair.stack.axes,
@@ -122,12 +128,12 @@ def evidence_of_pairs(pairs: Sequence[tuple[Stack, Any]], labels_are: LabelsAre)
             pair.stack.spacing_um,
             pair.order,
             pair.counts,
-            np.dtype(pair.stack.data.dtype).str,
-            _pair_reader(pair, values, labels_are == "paint"),
+            pair.dtype.str,
+            _pair_reader(pair, values, labels_are),
         )
         for pair in checked
     )
-    return Evidence(subjects, labels_are == "paint", tuple(pixels[value] for value in values), channels, values)
+    return Evidence(subjects, labels_are == "paint", pixels, channels, values)
 
 
 def _reader(image: Plane, marks: Marks) -> Callable[[int], tuple[Plane, Marks]]:
@@ -137,21 +143,10 @@ def _reader(image: Plane, marks: Marks) -> Callable[[int], tuple[Plane, Marks]]:
     return read
 
 
-def _pair_reader(pair: Pair, values: Sequence[int], painted: bool) -> Callable[[int], tuple[Plane, Marks]]:
-    table, stored = np.asarray(values), plane_axes(pair.stack)
-
+def _pair_reader(pair: Pair, values: Sequence[int], labels_are: LabelsAre) -> Callable[[int], tuple[Plane, Marks]]:
     def read(plane: int) -> tuple[Plane, Marks]:
         index = tuple(int(n) for n in np.unravel_index(plane, pair.counts)) if pair.counts else ()
-        image = read_plane(pair.stack, tuple(index[pair.order.index(letter)] for letter in stored))
-        given = np.asarray(pair.labels[index])
-        marks = np.searchsorted(table, given).clip(max=len(table) - 1).astype(np.uint8)
-        if painted:
-            marks[given == 0] = IGNORED
-        image = image if image.ndim == 3 else image[None]
-        if image.dtype.kind == "f" and not np.isfinite(image).all():
-            gaps = ~np.isfinite(image)
-            marks[gaps.any(axis=0)] = IGNORED
-            image = np.where(gaps, np.median(image[~gaps]) if not gaps.all() else 0, image)
-        return image, marks
+        image, known = pair.learnable_plane(index)
+        return image, class_indices(np.asarray(pair.labels[index]), known, values, labels_are)
 
     return read

@@ -95,7 +95,8 @@ def survey(evidence: Evidence) -> Survey:
     looks = typical([plane.figures for plane in seen], colour=all("S" in subject.axes for subject in evidence.subjects))
     # The sections of one volume are one picture many times over, unless they are plainly scans, which have their probe at the top.
     apart = alike < ALIKE or looks.scanned
-    upright = has_up_and_down([plane.rows for plane in seen] if apart else [row_profile(subject.read(subject.planes // 2)[0]) for subject in evidence.subjects])
+    middles = [] if apart else [subject.filled(subject.planes // 2)[0] for subject in evidence.subjects]
+    upright = has_up_and_down([plane.rows for plane in seen] if apart else [row_profile(plane) for plane in middles])
     contrasts = np.array([plane.contrast for plane in seen])
     sides = [side for subject in evidence.subjects for side in subject.plane_px]
     return Survey(
@@ -206,4 +207,4 @@ def _alike(subjects: Sequence[Subject]) -> float:
     if not pairs:
         return 0.0
     chosen = spread_evenly(pairs, _MOST_NEIGHBOURS)
-    return float(np.median([likeness(subject.read(first)[0], subject.read(first + 1)[0]) for subject, first in chosen]))
+    return float(np.median([likeness(subject.filled(first)[0], subject.filled(first + 1)[0]) for subject, first in chosen]))

@@ -16,7 +16,7 @@ from napari_segtool.core.errors import PaintError
 from napari_segtool.nets._neighbours import neighbour_slices
 from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.training.augment._presets import PRESETS, preset
-from napari_segtool.training.data._augment import Augmentation
+from napari_segtool.training.data._augment import STILL, Augmentation
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.data._loader import BatchMaker, Prefetcher
 from napari_segtool.training.data._patches import PatchSampler
@@ -49,6 +49,23 @@ def test_classes_and_fields_come_up_equally_often() -> None:
     rare = sum(fields[draw.field].learn[draw.pixel] == 0 for draw in draws)
     assert 900 < rare < 1100
     assert 900 < sum(draw.field == 0 for draw in draws) < 1100
+
+
+@pytest.mark.parametrize("settings", [{}, {"normalisation": Normalisation("fixed", (3.0,), (2.0,))}, {"neighbours": 1}, {"flat": False}])
+def test_an_image_with_nan_is_shown_as_in_prediction(settings: dict[str, Any]) -> None:
+    """Half of each plane is NaN: neither the mean and deviation of the other half, nor what fills the gap, may depend on it."""
+    image = np.random.default_rng(0).normal(5, 3, (4, 1, 64, 64)).astype(np.float32)
+    y, x = np.mgrid[:64, :64]
+    image[:, 0, y < x] = np.nan
+    marks = np.where(y < x, 255, x % 2).astype(np.uint8)[None].repeat(4, 0)
+    depth = 1 if settings.get("flat", True) else 4
+    fields = tuple(Field(0, z, image[z : z + depth], marks[z : z + depth], around=image, section=z) for z in range(0, 4, depth))
+    made = maker(fields, (depth, 64, 64), augmentation=STILL, count=1, **settings).make(0).images[0]
+    normalisation = settings.get("normalisation", Normalisation())
+    shown = np.stack([normalisation.apply(plane) for plane in image])  # (Z, C, Y, X)
+    assert np.isfinite(made).all()
+    for plane in made.reshape(-1, 64, 64):
+        assert min(np.abs(plane - each[0]).max() for each in shown) < 1e-4
 
 
 def test_without_balance_classes_come_up_as_often_as_they_have_pixels() -> None:

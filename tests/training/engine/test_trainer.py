@@ -17,7 +17,7 @@ from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.data._loader import Batch
 from napari_segtool.training.engine._number_format import choose_format
 from napari_segtool.training.engine._supervision import supervised
-from napari_segtool.training.engine._trainer import Trainer
+from napari_segtool.training.engine._trainer import Trainer, fixed_normalisation
 from napari_segtool.training.engine._watch import Watch
 from napari_segtool.training.losses._class_weights import beside_map
 from tests.training.blobs import tiny_run
@@ -242,3 +242,13 @@ def test_class_weights_stand_in_the_map_or_in_the_loss_never_in_both(tmp_path: P
     assert not torch.allclose(trainer.weights, torch.ones(2), atol=1e-4)
     assert torch.equal(trainer.map_weights, wanted[in_map])
     assert torch.allclose(beside_map(trainer.weights, loss), wanted[in_loss])
+
+
+def test_fixed_grey_values_do_not_count_nan() -> None:
+    image = np.random.default_rng(0).normal(5, 3, (3, 2, 16, 16)).astype(np.float32)
+    whole = fixed_normalisation((Field(0, 0, image, np.zeros((3, 16, 16), np.uint8)),))
+    assert np.allclose(whole.mean, image.mean(axis=(0, 2, 3)), atol=1e-5)
+    image[:, 0, :8] = np.nan
+    part = fixed_normalisation((Field(0, 0, image, np.zeros((3, 16, 16), np.uint8)),))
+    assert np.allclose(part.deviation, [image[:, 0, 8:].std(), image[:, 1].std()], atol=1e-5)
+    assert (part.mean[1], part.deviation[1]) == (whole.mean[1], whole.deviation[1])

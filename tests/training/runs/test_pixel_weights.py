@@ -14,6 +14,8 @@ from napari_segtool.core.labels import Labels
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.stack import Stack
 from napari_segtool.training.data._holdout import open_pictures, split_fields
+from napari_segtool.training.data._patches import PatchSampler
+from napari_segtool.training.runs._pairs import IGNORED
 from napari_segtool.training.runs._run import Run, create_run, open_run
 
 PARAMS = LEARNERS.get("unet").params()
@@ -69,6 +71,26 @@ def test_weights_follow_the_axes_of_labels_given_in_another_order_or_their_own(t
     plain = create(tmp_path / "c", (Stack(IMAGE, "ZYX"), labels, WEIGHTS))
     for run in (same, own, plain):
         assert np.array_equal(stored(run), WEIGHTS)
+
+
+def test_pixels_of_weight_0_are_neither_learned_nor_checked(tmp_path: Path) -> None:
+    weights = np.where(RNG.uniform(size=IMAGE.shape) < 0.5, 0, WEIGHTS)
+    run = create(tmp_path / "run", (Stack(IMAGE, "ZYX"), MASK, weights))
+    assert [entry["pixels"] for entry in run.classes] == [int(((weights > 0) & (value == MASK)).sum()) for value in (0, 255)]
+    fields = split_fields(open_pictures(run, 2), 2, sparse=False, seed=0)
+    assert any(field.check is not None for field in fields)
+    for field in fields:
+        for marks in (field.learn, field.check):
+            if marks is not None and marks.size:
+                assert (marks[0][weights[field.first] == 0] == IGNORED).all()
+
+
+def test_the_one_image_whose_weights_let_a_class_be_learned_is_not_held_out(tmp_path: Path) -> None:
+    background = (MASK[0] == 0).astype(np.float32)
+    for only in range(5):
+        pairs = [(Stack(IMAGE[0], "YX"), MASK[0], np.ones_like(background) if number == only else background) for number in range(5)]
+        fields = split_fields(open_pictures(create(tmp_path / str(only), *pairs), 2), 2, sparse=False, seed=0)
+        assert (PatchSampler(fields, 2, balance=1.0, seed=0).pixels > 0).all()
 
 
 def test_only_some_images_need_weights(tmp_path: Path) -> None:

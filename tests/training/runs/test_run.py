@@ -18,6 +18,7 @@ from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import data_sha
 from napari_segtool.core.stack import Stack
 from napari_segtool.training.runs._run import Run, create_run, open_run
+from napari_segtool.training.survey._evidence import evidence_of_pairs
 
 PARAMS = LEARNERS.get("unet").params()
 
@@ -136,15 +137,25 @@ def test_big_endian_and_float64_and_bool_images_are_stored_readably(tmp_path: Pa
         assert (image_of(run)[0, 0] == image).all()
 
 
-def test_nan_pixels_are_filled_and_count_as_not_labelled(tmp_path: Path) -> None:
+def test_nan_pixels_stay_as_they_are_and_count_as_not_labelled(tmp_path: Path) -> None:
     image = noise(8, 8).astype(np.float32)
     image[2, 3], image[4, 5] = np.nan, np.inf
     run = create(tmp_path / "run", [(Stack(image, "YX"), halves(8, 8))])
-    assert np.isfinite(image_of(run)).all()
-    assert image_of(run)[0, 0, 2, 3] == np.median(image[np.isfinite(image)])
+    assert np.array_equal(image_of(run)[0, 0], image, equal_nan=True)
+    assert [entry["pixels"] for entry in run.classes] == [31, 31]
     assert [tuple(place) for place in np.argwhere(marks_of(run)[0] == 255)] == [(2, 3), (4, 5)]
     texts = [event["text"] for event in run.events()[0] if event["kind"] == "message"]
     assert any("2 pixels" in text for text in texts)
+
+
+def test_a_class_that_lies_in_nan_pixels_only_is_refused_before_and_in_a_run(tmp_path: Path) -> None:
+    labels = halves(8, 8)
+    image = np.where(labels == 255, np.nan, noise(8, 8))
+    for attempt in (lambda: create(tmp_path / "run", [(Stack(image, "YX"), labels)]), lambda: evidence_of_pairs([(Stack(image, "YX"), labels)], "mask")):
+        with pytest.raises(PaintError, match="class 255 are NaN") as caught:
+            attempt()
+        assert caught.value.hint
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_record_says_what_went_in(tmp_path: Path) -> None:
