@@ -114,13 +114,13 @@ def _by_planes(
     for place, plane in enumerate(planes):
         xy, fraction = fixed if fixed is not None else cv2.convertMaps(columns[place], rows[place], cv2.CV_16SC2)
         for channel, source in enumerate(box[plane - low]):
-            patch.image[channel, place] = cv2.remap(source, xy, fraction, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+            patch.image[channel, place] = cv2.remap(_two_wide(source), xy, fraction, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
         if place in labelled:
             across, down = (columns, rows) if alike else (columns[place], rows[place])
             source = np.ascontiguousarray(mark_box[place - labelled[0]])
             patch.classes[place] = cv2.remap(source, across, down, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=UNLABELLED)
             if weight_box is not None and patch.weights is not None:
-                source = np.ascontiguousarray(weight_box[place - labelled[0]])
+                source = _two_wide(np.ascontiguousarray(weight_box[place - labelled[0]]))
                 patch.weights[place] = cv2.remap(source, xy, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
                 patch.weights[place][patch.classes[place] == UNLABELLED] = 0
     return patch
@@ -213,6 +213,12 @@ def _read(image: Any, planes: slice, rows: slice, columns: slice, scale: Scale |
         box = box - levels.mean[:, :, None, None]
         box *= (1 / levels.deviation)[:, :, None, None]
     return softened(box.reshape(-1, *box.shape[2:]), zoom).reshape(box.shape)
+
+
+def _two_wide(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The plane, its only row or column doubled: OpenCV never finds its way out of mirroring a single one."""
+    height, width = plane.shape
+    return plane if min(height, width) > 1 else np.pad(plane, ((0, max(0, 2 - height)), (0, max(0, 2 - width))), mode="edge")
 
 
 def _reach(places: NDArray[np.float32], length: int, factor: float) -> tuple[int, int]:

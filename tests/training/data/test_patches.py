@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -66,6 +68,27 @@ def test_an_image_with_nan_is_shown_as_in_prediction(settings: dict[str, Any]) -
     assert np.isfinite(made).all()
     for plane in made.reshape(-1, 64, 64):
         assert min(np.abs(plane - each[0]).max() for each in shown) < 1e-4
+
+
+_ONE_ROW = """
+import numpy as np
+from napari_segtool.nets._normalise import Normalisation
+from napari_segtool.training.data._augment import Augmentation
+from napari_segtool.training.data._holdout import Field
+from napari_segtool.training.data._loader import BatchMaker
+from napari_segtool.training.data._patches import PatchSampler
+for shape in ((1, 1, 60), (1, 60, 1), (1, 1, 2)):
+    image = np.arange(60, dtype=np.float32)[: max(shape)].reshape(1, *shape)
+    marks = (np.arange(max(shape)) % 2).astype(np.uint8).reshape(shape)
+    fields = (Field(0, 0, image, marks, weights=np.ones(shape, np.float32)),)
+    maker = BatchMaker(fields, PatchSampler(fields, 2, balance=1.0, seed=0), Normalisation(), Augmentation(), patch=(1, 64, 64), count=4, seed=0, flat=True)
+    assert all(np.isfinite(maker.make(step).images).all() for step in range(4))
+"""
+
+
+def test_pictures_one_pixel_high_or_wide_end() -> None:
+    """OpenCV never comes back from mirroring a single row: in a process of its own, so that the suite would."""
+    subprocess.run([sys.executable, "-c", _ONE_ROW], check=True, timeout=120)
 
 
 def test_without_balance_classes_come_up_as_often_as_they_have_pixels() -> None:
