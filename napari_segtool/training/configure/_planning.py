@@ -107,6 +107,12 @@ def propose(params: Params, evidence: Evidence, learner: str, device: str = "aut
     if isinstance(params, UNetLearnerParams):
         if params.dimensions not in ("2-D", "auto") and any(not subject.counts for subject in evidence.subjects):
             raise ParameterError(f"A {params.dimensions} network needs volumes, but an image here is a single picture.", hint="Say --set dimensions=2-D.")
+        flat = next((subject for subject in evidence.subjects if not subject.order.endswith("Z")), None)
+        if params.dimensions == "3-D" and flat is not None:
+            raise ParameterError(
+                f"A 3-D network works on volumes, but an image here has the axes {flat.axes}.",
+                hint="If its pages are sections, say so: --axes ZYX. Else say --set dimensions=2-D.",
+            )
         settled, reasons = configure(params, survey(evidence), machine, going_on=card is not None)
     plan = _plan(settled, painted=evidence.painted, largest_px=max(sides))
     if card is not None:

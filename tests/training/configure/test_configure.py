@@ -309,6 +309,14 @@ def test_where_memory_is_short_the_batch_is_halved_and_then_the_patch_and_the_re
     assert {reason.setting for reason in asked.reasons} & {"batch", "patch_px"} == set()
 
 
+@pytest.mark.parametrize("axes", ["QYX", "TYX"])
+def test_volumes_are_not_learned_from_pages_or_frames_which_prediction_would_refuse(axes: str) -> None:
+    evidence = evidence_of_pairs([(Stack(micrographs(4, alike=True), axes), membranes(4))], "mask")
+    with pytest.raises(ParameterError, match=axes) as caught:
+        propose(UNetLearnerParams(dimensions="3-D"), evidence, "unet", "cpu")
+    assert "--axes ZYX" in caught.value.hint
+
+
 def test_a_dry_run_proposes_what_a_training_does(tmp_path: Path) -> None:
     image, truth = micrographs(6, alike=False), membranes(6)
     pairs = [(Stack(image, "ZYX", (0.05, 0.004, 0.004)), truth)]
