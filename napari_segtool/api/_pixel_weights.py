@@ -27,7 +27,8 @@ def weighed(pair: tuple[Stack, Labels | Paint], given: Sequence[Weights], slices
         data = each.data if isinstance(each, Stack) else each
         if each is not None and np.ndim(data) == len(stack.label_axes):
             named = isinstance(each, Stack) and sorted(each.axes) == sorted(stack.label_axes)
-            each = each if named else Stack(data if hasattr(data, "shape") else np.asarray(data), stack.label_axes)
+            axes = pair[1].axes if sorted(pair[1].axes) == sorted(stack.label_axes) else stack.label_axes
+            each = each if named else Stack(data if hasattr(data, "shape") else np.asarray(data), axes)
             each = cut(each, *parse_slices(slices)) if slices and each.slices != stack.slices else each
         loaded.append(each)
     return (*pair, *loaded)

@@ -104,18 +104,43 @@ def check_pair(stack: Stack, labels: Labels | Paint | NDArray[Any] | Any, name: 
     data = data if hasattr(data, "transpose") else np.asarray(data)
     if data.dtype.kind not in "bui":
         raise DataError(f"The labels of {name} are of type {data.dtype}, but labels are whole numbers.", hint="Save them as an 8- or 16-bit label image.")
-    if sorted(axes) == sorted(stack.label_axes) and data.ndim == len(axes):
-        fits = tuple(data.shape[axes.index(letter)] for letter in stack.label_axes) == stack.label_shape
-    else:
-        axes, fits = stack.label_axes, tuple(data.shape) == stack.label_shape
-    if not fits:
+    laid = lay_over(data, axes, stack)
+    if laid is None:
         raise ShapeError(
             f"The labels of {name} have the shape {tuple(int(n) for n in data.shape)}, but the image has {stack.label_shape} ({stack.label_axes}).",
             hint="Labels need one value for each pixel of the image, without channels. Are these the labels of another image?",
         )
     slice_letter = stack.axes[stack.slice_axis]
     order = "".join(letter for letter in plane_axes(stack) if letter != slice_letter) + (slice_letter if slice_letter != "Y" else "")
-    return Pair(stack, data.transpose([axes.index(letter) for letter in order + "YX"]), order, name)
+    return Pair(stack, laid.transpose([stack.label_axes.index(letter) for letter in order + "YX"]), order, name)
+
+
+def lay_over(data: Any, axes: str, stack: Stack) -> Any:
+    """Return labels or weights with the label axes of an image, in their order; None where they do not fit.
+
+    Parameters
+    ----------
+    data
+        Array with ``transpose`` and ``reshape``; axes of length 1 may be missing, or too many.
+    axes
+        Its own letters. Where they are not the image's, its axes are taken to be in the image's order.
+    stack
+        The image.
+
+    Examples
+    --------
+    >>> stack = Stack(np.zeros((1, 4, 6)), "ZYX")
+    >>> lay_over(np.zeros((4, 6)), "YX", stack).shape, lay_over(np.zeros((6, 4)), "XY", stack).shape, lay_over(np.zeros((6, 4)), "YX", stack)
+    ((1, 4, 6), (1, 4, 6), None)
+    """
+    wanted, shape = stack.label_axes, stack.label_shape
+    long = [letter for letter, length in zip(wanted, shape, strict=True) if length > 1]
+    if sorted(long) == sorted(letter for letter, length in zip(axes, data.shape, strict=False) if length > 1) and len(axes) == data.ndim:
+        data = data.transpose(sorted(range(data.ndim), key=lambda place: wanted.find(axes[place])))
+    if tuple(data.shape) == shape:
+        return data
+    fits = [length for length in data.shape if length > 1] == [length for length in shape if length > 1]
+    return data.reshape(shape) if fits else None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from napari_segtool.core.errors import DataError, ShapeError
 from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.result import data_sha
 from napari_segtool.core.stack import Stack
-from napari_segtool.training.runs._pairs import Pair, Stored, write_header
+from napari_segtool.training.runs._pairs import Pair, Stored, lay_over, write_header
 
 
 def weigh_pairs(pairs: Sequence[tuple[Any, ...]], checked: Sequence[Pair]) -> list[Pair]:
@@ -81,10 +81,9 @@ def _laid_over(weights: Any, labels: Any, pair: Pair) -> Any:
     shape = tuple(int(n) for n in data.shape)
     named = weights.axes.upper() if isinstance(weights, Stack | Labels | Paint) else labels.axes.upper() if isinstance(labels, Labels | Paint) else ""
     for axes in (named, stack.label_axes):
-        if sorted(axes) == sorted(stack.label_axes) and len(axes) == len(shape):
-            order = [axes.index(letter) for letter in stack.label_axes]
-            if tuple(shape[place] for place in order) == stack.label_shape:
-                return data.transpose([axes.index(letter) for letter in pair.order + "YX"])
+        laid = lay_over(data, axes, stack)
+        if laid is not None:
+            return laid.transpose([stack.label_axes.index(letter) for letter in pair.order + "YX"])
     raise ShapeError(
         f"The weights of {pair.name} have the shape {shape}, but the image has {stack.label_shape} ({stack.label_axes}).",
         hint="Weights need one value for each pixel of the labels, without channels.",

@@ -158,6 +158,24 @@ def test_a_class_that_lies_in_nan_pixels_only_is_refused_before_and_in_a_run(tmp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape", "given"),
+    [
+        ("ZYX", (1, 8, 8), (8, 8)),
+        ("YX", (8, 8), (1, 8, 8)),
+        ("TZYX", (1, 3, 8, 8), (3, 8, 8)),
+        ("ZYX", (1, 8, 8), (8, 8, 1)),
+        ("CZYX", (2, 3, 8, 8), (1, 3, 8, 8)),
+    ],
+)
+def test_axes_of_length_1_may_be_missing_in_labels_and_weights_or_too_many(tmp_path: Path, axes: str, shape: Any, given: Any) -> None:
+    labels = halves(8, 8) if np.prod(given) == 64 else halves(3, 8, 8)
+    weights = np.arange(labels.size, dtype=np.float32).reshape(labels.shape) + 1
+    run = create(tmp_path / "run", [(Stack(noise(*shape), axes), labels.reshape(given), weights.reshape(given))])
+    assert (marks_of(run).reshape(labels.shape) == (labels == 255)).all()
+    assert (np.load(run.folder / "data" / run.stored[0].weights).reshape(labels.shape) == weights).all()
+
+
 def test_the_record_says_what_went_in(tmp_path: Path) -> None:
     image, labels = noise(2, 8, 8), halves(2, 8, 8)
     run = create(tmp_path / "run", [(Stack(image, "ZYX", (0.05, 0.004, 0.004), "em"), labels)], steps=7, seed=3, device="cpu")
