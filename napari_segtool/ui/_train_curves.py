@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ HEIGHT_PX, LOW_PX = 170, 130
 MOST_RUNS = 6
 LINES, MOST_LINES = 3, 3
 """Lines of text that are reserved, and runs that are named where there is little room."""
+_KEY_TIP = (
+    "Thick: held-out pixels; thin: pixels that are learned from, by the same measures. Where only the thin lines go on improving, it learns by heart.\n"
+    "Each step: what training makes smaller, on augmented patches and with what else the loss adds up; only its fall tells something."
+)
 _PLACEHOLDER = "The curves appear here while it learns: the loss should fall, Dice and IoU should rise."
 
 
@@ -40,7 +45,9 @@ class Curves(QWidget):
         self._compact = False
         self._runs: list[tuple[str, History]] = []
         self._differing: Mapping[str, Sequence[Any]] = {}
-        self.losses = _switch("Loss", "Show how wrong it is, on what it learns from and on what is held out; it should fall.")
+        self.losses = _switch(
+            "Loss", "Show how wrong it is on held-out pixels; it should fall. Thin: on what it learns from; where only that falls, it learns by heart."
+        )
         self.scores = _switch(
             "Score", "Show Dice and IoU of held-out pixels; 1 is perfect. Thin: of what it learns from; where only that rises, it learns by heart."
         )
@@ -77,7 +84,7 @@ class Curves(QWidget):
 
     @property
     def drawn(self) -> int:
-        """Number of points in the training-loss curve shown first; 0 while nothing is drawn."""
+        """Number of points in the curve of each step's loss shown first; 0 while nothing is drawn."""
         return 0 if self._plot is None else self._plot.points
 
     def set_compact(self, on: bool) -> None:
@@ -134,6 +141,7 @@ class Curves(QWidget):
         lines = self._single() if len(self._runs) == 1 else self._table()
         self.legend.setText("<br>".join(lines))
         self._set_lines(max(LINES, len(lines)))
+        self.legend.setFixedHeight(max(self.legend.height(), self.legend.heightForWidth(self.width())))
         self._reserve()
 
     def _set_lines(self, count: int) -> None:
@@ -145,16 +153,21 @@ class Curves(QWidget):
         self.switches.setVisible(drawn)
 
     def _single(self) -> list[str]:
-        text = standing_text(self._runs[0][1])
-        self.legend.setToolTip(text)
-        return [self._key(), html.escape(text)]
+        history = self._runs[0][1]
+        text = standing_text(history)
+        self.legend.setToolTip(f"{_KEY_TIP}\n{text}".strip())
+        measured = (*history.train_losses, *history.train_dices, *history.train_ious)
+        return [self._key(not all(map(math.isnan, measured))), html.escape(text)]
 
-    def _key(self) -> str:
-        from napari_segtool.ui._train_plot import CHECK, DICE, IOU, LOSS
+    def _key(self, learned: bool) -> str:
+        """Name the colours; ``learned``: thin lines of what is learned from are drawn."""
+        from napari_segtool.ui._train_plot import DICE, IOU, LOSS, STEP
 
-        losses = ((LOSS, "training loss"), (CHECK, "validation loss")) if self.losses.isChecked() else ()
+        losses = ((LOSS, "loss"),) if self.losses.isChecked() else ()
         scores = ((DICE, "Dice"), (IOU, "IoU")) if self.scores.isChecked() else ()
-        return " &nbsp; ".join(f'<span style="color:{colour}">●</span>&nbsp;{name.replace(" ", "&nbsp;")}' for colour, name in (*losses, *scores))
+        steps = ((STEP, "each step"),) if self.losses.isChecked() else ()
+        keys = [f'<span style="color:{colour}">●</span>&nbsp;{name.replace(" ", "&nbsp;")}' for colour, name in (*losses, *scores, *steps)]
+        return " &nbsp;".join([*keys, *(["thin:&nbsp;learned"] if learned else [])])
 
     def _table(self) -> list[str]:
         """One line for each run, with its colour, its name and what it reached; then in what they differ."""
@@ -175,8 +188,8 @@ class Curves(QWidget):
         return [*lines, html.escape(metrics.elidedText(told, Qt.TextElideMode.ElideRight, max(self.width(), 240) - 8))]
 
     def _differences(self) -> str:
-        how = "solid: validation loss, dashed: Dice" if self.losses.isChecked() and self.scores.isChecked() else ""
-        how = how or ("thick: validation, thin: training" if self.losses.isChecked() else "solid: Dice, dashed: IoU")
+        how = "solid: loss, dashed: Dice, of held-out pixels" if self.losses.isChecked() and self.scores.isChecked() else ""
+        how = how or ("thick: held-out pixels, thin: learned pixels" if self.losses.isChecked() else "solid: Dice, dashed: IoU")
         told = [f"{name.replace('_', ' ')} {' / '.join(map(_value, values))}" for name, values in self._differing.items()]
         return f"They differ in {'; '.join(told)} ({how})" if told else f"{how[:1].upper()}{how[1:]}"
 

@@ -58,11 +58,11 @@ class History:
     Attributes
     ----------
     steps, losses
-        Training loss; NaN where it was not a number.
+        What each step made smaller, on patches that are augmented; NaN where it was not a number.
     checked, check_losses, dices, ious
         Step, loss, mean Dice and mean IoU of each validation on what is held out.
-    train_dices, train_ious
-        The same scores of a few places that are learned from; NaN where a run did not measure them.
+    train_losses, train_dices, train_ious
+        The same, by the same measures, of a few places that are learned from; NaN where a run did not measure them.
     metric
         What decides which weights are kept, and which validation was the best: ``"dice"``, ``"iou"`` or ``"loss"``.
     best_step, best_dice, class_dices
@@ -78,6 +78,7 @@ class History:
     check_losses: list[float] = field(default_factory=list)
     dices: list[float] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
+    train_losses: list[float] = field(default_factory=list)
     train_dices: list[float] = field(default_factory=list)
     train_ious: list[float] = field(default_factory=list)
     class_dices: dict[str, float] = field(default_factory=dict)
@@ -94,6 +95,18 @@ class History:
     plan: str = ""
     text: str = ""
     hint: str = ""
+
+    @property
+    def measures(self) -> dict[str, list[float]]:
+        """What each validation measures, by its name in the events."""
+        return {
+            "loss": self.check_losses,
+            "dice": self.dices,
+            "iou": self.ious,
+            "train_loss": self.train_losses,
+            "train_dice": self.train_dices,
+            "train_iou": self.train_ious,
+        }
 
     def take(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Add new events, in order. The window's own event ``again`` says that a process was started anew."""
@@ -131,7 +144,8 @@ class History:
         keep = sum(step <= self.step for step in self.steps)
         del self.steps[keep:], self.losses[keep:]
         keep = sum(step <= self.step for step in self.checked)
-        for values in (self.checked, self.check_losses, self.dices, self.ious, self.train_dices, self.train_ious):
+        del self.checked[keep:]
+        for values in self.measures.values():
             del values[keep:]
         self.device = str(event.get("device", ""))
         self.metric = str(event.get("metric", self.metric))
@@ -150,8 +164,7 @@ class History:
     def _take_validation(self, event: Mapping[str, Any]) -> None:
         self._at(event)
         self.checked.append(self.step)
-        self.check_losses.append(_number(event.get("loss")))
-        for values, name in ((self.dices, "dice"), (self.ious, "iou"), (self.train_dices, "train_dice"), (self.train_ious, "train_iou")):
+        for name, values in self.measures.items():
             values.append(_number(event.get(name)))
         if event.get("kept", True):
             self.best_step, self.best_dice = self.step, self.dices[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,10 @@ from qtpy.QtCore import Qt
 from napari_segtool.core.labels import OKABE_ITO
 from napari_segtool.ui._train_history import History
 
-LOSS, CHECK, DICE, IOU = "#999999", "#E69F00", "#56B4E9", "#009E73"
-_DECIDES = {"dice": DICE, "iou": IOU, "loss": CHECK}
+STEP, LOSS, DICE, IOU = "#999999", "#E69F00", "#56B4E9", "#009E73"
+_DECIDES = {"dice": DICE, "iou": IOU, "loss": LOSS}
 """Colour of what says which step was best."""
 MOST_POINTS = 800
-_SYMBOLS = 60
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,15 @@ class Line:
     marked: bool = False
 
 
-_LOSSES = (Line("losses", LOSS, 1), Line("check_losses", CHECK, 2, marked=True))
+_LOSSES = (Line("losses", f"{STEP}80", 1), Line("train_losses", LOSS, 1), Line("check_losses", LOSS, 2, marked=True))
 _SCORES = (
     Line("train_dices", DICE, 1),
     Line("train_ious", IOU, 1),
     Line("dices", DICE, 2, marked=True),
     Line("ious", IOU, 2, marked=True),
 )
+_STEPS, _MEASURED = ("losses",), ("train_losses", "check_losses")
+_SCORED = tuple(line.name for line in _SCORES)
 
 
 def run_colour(number: int) -> str:
@@ -48,15 +49,19 @@ def run_colour(number: int) -> str:
     return OKABE_ITO[number % len(OKABE_ITO)]
 
 
-def lines_of(number: int, count: int, losses: bool, scores: bool) -> tuple[Line, ...]:
-    """Return the lines that are drawn of run ``number`` of ``count``: all of a single one, the telling ones of several."""
+def lines_of(history: History, number: int, count: int, losses: bool, scores: bool) -> tuple[Line, ...]:
+    """Return the lines that are drawn of run ``number`` of ``count``: all of a single one, the telling ones of several.
+
+    The loss of each step stands on another scale, so it stands beside those of other runs only where nothing else is known.
+    """
     if count == 1:
         return (*(_LOSSES if losses else ()), *(_SCORES if scores else ()))
     colour, dash = run_colour(number), Qt.PenStyle.DashLine
     both = losses and scores
     drawn = []
     if losses:
-        drawn += [*([] if both else [Line("losses", colour, 1)]), Line("check_losses", colour, 2, marked=True)]
+        thin = Line("train_losses", colour, 1) if history.checked else Line("losses", colour, 1, Qt.PenStyle.DotLine)
+        drawn += [*([] if both else [thin]), Line("check_losses", colour, 2, marked=True)]
     if scores:
         drawn += [Line("dices", colour, 2, dash if both else Qt.PenStyle.SolidLine, True), *([] if both else [Line("ious", colour, 1.5, dash)])]
     return tuple(drawn)
@@ -67,6 +72,18 @@ def thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[NDArray[np.f
     stride = max(1, len(values) // MOST_POINTS)
     first = (len(values) - 1) % stride if values else 0
     return np.asarray(steps[first : len(values) : stride], float), np.asarray(values[first::stride], float)
+
+
+def highest_loss(steps: Iterable[NDArray[np.float64]], measured: Iterable[NDArray[np.float64]]) -> float:
+    """Return where the axis of losses ends, NaN without a loss; what validations measure is given four fifths of it, whatever the steps say.
+
+    Examples
+    --------
+    >>> highest_loss([np.array([9.0, 8.0])], [np.array([1.0, 1.0])])
+    1.25
+    """
+    of_steps, of_measured = _quantile(steps, 0.98), _quantile(measured, 0.98)
+    return of_steps if math.isnan(of_measured) else float(np.fmin(np.fmax(of_steps, of_measured), 1.25 * of_measured))
 
 
 class Plot:
@@ -85,7 +102,7 @@ class Plot:
         self.widget.hideButtons()
         self.widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._left = self.widget.getPlotItem()
-        self._left.layout.setContentsMargins(0, 8, 0, 0)  # the uppermost numbers stick out
+        self._left.layout.setContentsMargins(0, 8, 0, 4)  # the uppermost numbers stick out, and so does the word below
         self._left.showAxis("right")
         self._right = pyqtgraph.ViewBox(enableMenu=False)
         self._right.setMouseEnabled(False, False)
@@ -107,23 +124,20 @@ class Plot:
             self._left.getAxis(side).setStyle(showValues=shown)
             self._left.getAxis(side).setWidth(width if shown else 8)
             self._left.getAxis(side).showLabel(shown)
-        drawn = set()
-        shown_losses: list[NDArray[np.float64]] = []
-        shown_scores: list[NDArray[np.float64]] = []
+        drawn: dict[tuple[int, str], NDArray[np.float64]] = {}
         for number, history in enumerate(histories):
-            for line in lines_of(number, len(histories), losses, scores):
+            for line in lines_of(history, number, len(histories), losses, scores):
                 steps = history.steps if line.name == "losses" else history.checked
                 points = thinned(steps, getattr(history, line.name))
                 if not np.isfinite(points[1]).any():  # pyqtgraph warns of a line without a point
                     continue
                 self._item(number, line).setData(*points)
-                drawn.add((number, line.name))
-                (shown_losses if "losses" in line.name else shown_scores).append(points[1])
+                drawn[number, line.name] = points[1]
         for key, item in self._items.items():
             if key not in drawn:
                 item.setData([], [])
         self._mark(histories)
-        self._set_ranges(histories, shown_losses, shown_scores)
+        self._set_ranges(histories, drawn)
         self.points = len(histories[0].steps)
         self._fit()
 
@@ -168,8 +182,9 @@ class Plot:
                 mark.setPen(pyqtgraph.mkPen(colour, width=1.5, style=Qt.PenStyle.DotLine))
                 mark.setValue(histories[number].checked[peak])
 
-    def _set_ranges(self, histories: Sequence[History], losses: Iterable[NDArray[np.float64]], scores: Iterable[NDArray[np.float64]]) -> None:
-        high = _quantile(losses, 0.98)
+    def _set_ranges(self, histories: Sequence[History], drawn: Mapping[tuple[int, str], NDArray[np.float64]]) -> None:
+        steps, losses, scores = ([values for (_, name), values in drawn.items() if name in names] for names in (_STEPS, _MEASURED, _SCORED))
+        high = highest_loss(steps, losses)
         if not math.isnan(high):
             self._left.setYRange(0, max(1e-6, high * 1.1), padding=0)
         low = _quantile(scores, 0.1)

@@ -23,7 +23,7 @@ def standing_text(history: History) -> str:
         return ""
     best = f"{', '.join(reached(history, peak))} at step {history.checked[peak]}"
     if history.unimproved:
-        text = f"Validation has not improved for {history.unimproved} steps; it was best with {best}."
+        text = f"Best: {best}; not improved for {history.unimproved} steps."
         return f"{text} It begins to learn by heart." if _by_heart(history, peak) else text
     return f"Best: {best}." if history.ended else f"Best so far: {best}."
 

@@ -19,7 +19,7 @@ def learned(dices, *, trained=(), every=100, rate=2):
     for number, dice in enumerate(dices, start=1):
         for step in range((number - 1) * every + rate, number * every + 1, rate):
             history.take([{"kind": "step", "step": step, "loss": 1 / step}])
-        told = {"train_dice": trained[number - 1]} if trained else {}
+        told = {"train_loss": 1 - trained[number - 1], "train_dice": trained[number - 1]} if trained else {}
         history.take([{"kind": "validation", "step": number * every, "loss": 1 - dice, "dice": dice, "iou": dice / (2 - dice), **told}])
     return history
 
@@ -37,7 +37,7 @@ def test_it_is_said_for_how_many_steps_validation_has_not_improved():
     history = learned([0.5, 0.8, 0.7, 0.7, 0.75])
     assert standing_text(history) == "Best so far: Dice 0.800, IoU 0.667 at step 200."
     history = learned([0.5, 0.8, 0.7, 0.7, 0.75, 0.79])
-    assert standing_text(history) == "Validation has not improved for 400 steps; it was best with Dice 0.800, IoU 0.667 at step 200."
+    assert standing_text(history) == "Best: Dice 0.800, IoU 0.667 at step 200; not improved for 400 steps."
 
 
 DISAGREEING = {"loss": [0.5, 0.4, 0.1, 0.6, 0.7, 0.8, 0.9], "dice": [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.91], "iou": [0.3, 0.5, 0.4, 0.4, 0.4, 0.4, 0.4]}
@@ -56,8 +56,8 @@ def going_by(metric, **more):
 @pytest.mark.parametrize(
     ("metric", "text"),
     [
-        ("loss", "Validation has not improved for 400 steps; it was best with loss 0.100, Dice 0.700, IoU 0.400 at step 300."),
-        ("iou", "Validation has not improved for 500 steps; it was best with IoU 0.500, Dice 0.600 at step 200."),
+        ("loss", "Best: loss 0.100, Dice 0.700, IoU 0.400 at step 300; not improved for 400 steps."),
+        ("iou", "Best: IoU 0.500, Dice 0.600 at step 200; not improved for 500 steps."),
         ("dice", "Best so far: Dice 0.910, IoU 0.400 at step 700."),
         ("", "Best so far: Dice 0.910, IoU 0.400 at step 700."),
     ],
@@ -96,7 +96,8 @@ def test_nothing_is_said_where_nothing_was_scored():
 def test_scores_of_steps_that_are_done_again_are_taken_back():
     history = learned([0.5, 0.6, 0.7])
     history.take([{"kind": "start", "step": 200}])
-    assert (history.checked, history.dices, len(history.ious), len(history.train_dices)) == ([100, 200], [0.5, 0.6], 2, 2)
+    assert (history.checked, history.dices) == ([100, 200], [0.5, 0.6])
+    assert {len(values) for values in history.measures.values()} == {2}
 
 
 def test_reasons_for_settings_do_not_fill_the_message_line():
@@ -108,11 +109,69 @@ def test_reasons_for_settings_do_not_fill_the_message_line():
 def test_one_run_shows_losses_scores_and_the_best_step(curves):
     curves.show_runs([("a", learned([0.5, 0.8, 0.7]))])
     text = curves.legend.text()
-    assert [word in text for word in ("training&nbsp;loss", "validation&nbsp;loss", "Dice", "IoU")] == [True] * 4
+    assert [word in text for word in ("loss", "Dice", "IoU", "each&nbsp;step")] == [True] * 4
     mark = curves._plot._marks[0]
     assert mark.isVisible()
     assert mark.value() == 200
     assert curves.drawn == 150
+
+
+def points(curves, number, name):
+    """The line of a run as it is drawn; empty where there is none."""
+    item = curves._plot._items.get((number, name))
+    values = None if item is None else item.getData()[1]
+    return [] if values is None else [round(float(value), 6) for value in values]
+
+
+HELD, LEARNED = [0.5, 0.8, 0.7, 0.6], [0.5, 0.8, 0.9, 0.95]
+
+
+def test_losses_of_held_out_and_of_learned_pixels_are_a_pair_in_one_colour(curves):
+    curves.show_runs([("a", learned(HELD, trained=LEARNED))])
+    assert points(curves, 0, "check_losses") == [0.5, 0.2, 0.3, 0.4]
+    assert points(curves, 0, "train_losses") == [0.5, 0.2, 0.1, 0.05]
+    thick, thin, step = (curves._plot._items[0, name].opts["pen"] for name in ("check_losses", "train_losses", "losses"))
+    assert thick.color() == thin.color() != step.color()
+    assert thick.width() > thin.width()
+    assert "thin:&nbsp;learned" in curves.legend.text()
+
+
+def test_the_pair_keeps_the_height_of_the_plot_however_large_the_loss_of_each_step_is(curves):
+    history = learned(HELD, trained=LEARNED)
+    history.losses = [100.0] * len(history.losses)
+    curves.show_runs([("a", history)])
+    assert 0.5 < curves._plot._left.viewRange()[1][1] < 1
+    curves.show_runs([("a", History(steps=[1, 2], losses=[100.0, 90.0]))])
+    assert curves._plot._left.viewRange()[1][1] > 100
+
+
+def test_before_the_first_validation_the_loss_of_each_step_is_drawn(curves):
+    curves.show_runs([("a", History(steps=[1, 2], losses=[1.0, 0.5]))])
+    assert points(curves, 0, "losses") == [1.0, 0.5]
+    assert "thin" not in curves.legend.text()
+
+
+def test_a_run_that_measured_nothing_of_what_it_learned_is_still_drawn(curves):
+    curves.show_runs([("a", learned(HELD, trained=LEARNED))])
+    curves.show_runs([("b", learned(HELD))])
+    assert points(curves, 0, "check_losses") == [0.5, 0.2, 0.3, 0.4]
+    assert points(curves, 0, "train_losses") == []
+    assert "thin" not in curves.legend.text()
+
+
+def test_losses_of_several_runs_are_compared_by_the_same_measure(curves):
+    curves.restore(["loss"])
+    runs = [("a", learned(HELD, trained=LEARNED)), ("b", learned(HELD)), ("c", History(steps=[1, 2], losses=[9.0, 8.0]))]
+    curves.show_runs(runs)
+    assert points(curves, 0, "train_losses") == [0.5, 0.2, 0.1, 0.05]
+    assert points(curves, 0, "losses") == points(curves, 1, "losses") == []
+    assert points(curves, 2, "losses") == [9.0, 8.0], "nothing else is known of it"
+
+
+def test_the_sentence_how_a_training_stands_is_never_cut_off(curves, qtbot):
+    curves.show_runs([("a", learned([0.5, 0.8, 0.7, 0.7, 0.75, 0.7], trained=[0.5, 0.8, 0.85, 0.9, 0.95, 0.97], every=20000, rate=5000))])
+    assert curves.legend.text().endswith("It begins to learn by heart.")
+    assert curves.legend.height() >= curves.legend.heightForWidth(curves.width())
 
 
 def test_loss_and_score_are_switched_and_one_of_them_stays(curves):
