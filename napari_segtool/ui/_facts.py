@@ -77,6 +77,17 @@ def progress_text(progress: Progress, seconds_left: float) -> str:
     return " · ".join(part for part in (words, left) if part)
 
 
+def memory_text(megabytes: float) -> str:
+    """Return an amount of memory, in GB where it is that large.
+
+    Examples
+    --------
+    >>> memory_text(932.4), memory_text(1536)
+    ('932 MB', '1.5 GB')
+    """
+    return f"{megabytes / 1024:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
+
+
 def count_text(count: int) -> str:
     """Return a count with thin groups of thousands, so that a column of them can be read.
 

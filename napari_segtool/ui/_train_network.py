@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHBoxLayout, QHeaderVie
 from napari_segtool.core.stack import Stack
 from napari_segtool.nets._drawing import NetworkDrawing
 from napari_segtool.ui._bridge import META, axes_of, data_of, placement_of
-from napari_segtool.ui._facts import count_text, spacing_text
+from napari_segtool.ui._facts import count_text, memory_text, spacing_text
 from napari_segtool.ui._frame import wrapping
 from napari_segtool.ui._plane_layer import kept_selection, remove_layer
 from napari_segtool.ui._train_drawing import DrawingView
@@ -153,9 +153,10 @@ def summary_of(drawing: NetworkDrawing, stack: Stack) -> str:
     else:
         around += " px"
     patches = f"{drawing.batch} patches" if drawing.batch > 1 else "one patch"
+    training, prediction = (memory_text(size / 2**20) for size in (drawing.training_bytes, drawing.prediction_bytes))
     return (
         f"<b>{drawing.title}</b>, {drawing.spatial}-D: <b>{count_text(drawing.parameters)}</b> parameters. For one pixel it sees <b>{around}</b> around it. "
-        f"A step with {patches} of {patch} px takes about <b>{_memory(drawing.training_bytes)}</b>, predicting as many {_memory(drawing.prediction_bytes)}."
+        f"A step with {patches} of {patch} px takes about <b>{training}</b>, predicting as many {prediction}."
     )
 
 
@@ -196,7 +197,3 @@ def squares_of(field_px: Sequence[int], patch_px: Sequence[int], centre: Sequenc
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
-
-
-def _memory(size: int) -> str:
-    return f"{size / 2**30:.1f} GB" if size >= 1000 * 2**20 else f"{max(1, round(size / 2**20))} MB"

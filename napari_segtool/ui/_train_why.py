@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget,
 from napari_segtool.core.params import describe
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.training.configure._proposal import Proposal, Reason
-from napari_segtool.ui._facts import count_text, duration_text
+from napari_segtool.ui._facts import count_text, duration_text, memory_text
 from napari_segtool.ui._frame import wrapping
 from napari_segtool.ui._train_desk import TrainingDesk
 from napari_segtool.ui._train_order import Order
@@ -110,8 +110,8 @@ def summary_of(proposal: Proposal, order: Order) -> str:
     device = proposal.device.upper().replace("CUDA", "GPU").replace(":", " ") or "this machine"
     parts = [f"<b>{count_text(proposal.parameters)}</b> parameters"]
     if proposal.memory_mb:
-        free = f" of {_memory(proposal.free_mb)} free" if proposal.free_mb else ""
-        parts.append(f"about <b>{_memory(proposal.memory_mb)}</b>{free} on the {device}")
+        free = f" of {memory_text(proposal.free_mb)} free" if proposal.free_mb else ""
+        parts.append(f"about <b>{memory_text(proposal.memory_mb)}</b>{free} on the {device}")
     if proposal.seconds_per_step:
         spent = proposal.seconds_per_step * proposal.steps
         parts.append(f"<b>{proposal.seconds_per_step:.2g} s</b> a step")
@@ -119,10 +119,6 @@ def summary_of(proposal: Proposal, order: Order) -> str:
     else:
         parts.append(f"{order.minutes:g} minutes" if order.minutes else f"{order.steps} steps")
     return " · ".join(parts)
-
-
-def _memory(megabytes: float) -> str:
-    return f"{megabytes / 1024:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
 
 
 def _value_text(reason: Reason) -> str:
