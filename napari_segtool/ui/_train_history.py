@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -203,10 +203,25 @@ def read_history(folder: Path) -> History:
 
 def _plan_text(event: Mapping[str, Any]) -> str:
     patch = [int(n) for n in event.get("patch_px") or ()]
-    size = "×".join(str(n) for n in (patch[1:] if patch[:1] == [1] else patch))
-    kind = "" if not patch else "2-D patches" if patch[0] == 1 else "3-D patches"
-    parts = [f"{kind} {size}".strip(), f"batch {event['batch']}" if event.get("batch") else "", _device_text(event)]
+    flat = patch[:1] == [1]
+    parts = [
+        patches_text("2-D" if flat else "3-D", patch[flat:]) if patch else "",
+        f"batch {event['batch']}" if event.get("batch") else "",
+        _device_text(event),
+    ]
     return ", ".join(part for part in parts if part)
+
+
+def patches_text(kind: str, size_px: Sequence[int]) -> str:
+    """Say what patches are like.
+
+    Examples
+    --------
+    >>> patches_text("2-D", (256, 256)), patches_text("3-D", (16, 64, 64))
+    ('2-D patches 256²', '3-D patches 16×64×64')
+    """
+    square = len(size_px) == 2 and size_px[0] == size_px[1]
+    return f"{kind} patches {f'{size_px[0]}²' if square else '×'.join(map(str, size_px))}".strip()
 
 
 def _device_text(event: Mapping[str, Any]) -> str:

@@ -71,9 +71,9 @@ def order_of(session: Session, settings: TrainSettings) -> Order | Missing:
     lacking = "" if session.paint.busy else missing_class(labels, session.paint.counts, labels_are)
     if lacking:
         return Missing(lacking, True)
-    if settings.form is None:
+    params = settings.params()
+    if params is None:
         return Missing("There is nothing that could learn: no learner is installed.")
-    params = settings.form.params()
     _check_texts(params)
     marks: Callable[[LabelsLayer], Labels | Paint] = paint_of if labels_are == "paint" else labels_of
     layers: list[tuple[Image, LabelsLayer]] = [(image, labels), *settings.others.pairs()]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from napari_segtool.core.params import describe
+from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.params import Params, describe
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.ui._align import align_labels
 from napari_segtool.ui._bridge import data_of, is_source_image, label_shape_of
@@ -25,8 +26,12 @@ from napari_segtool.ui._train_devices import DeviceCombo
 from napari_segtool.ui._train_folder import RunCard
 from napari_segtool.ui._train_marks import LabelsAre
 from napari_segtool.ui._train_pairs import OtherPairs
+from napari_segtool.ui._train_plan import plan_text
 from napari_segtool.ui._train_start import StartFrom
 from napari_segtool.ui._train_topics import TopicForm
+
+if TYPE_CHECKING:
+    from napari_segtool.training.configure._proposal import Proposal
 
 _MEANINGS = {
     "paint": ("paint: 0 is not labelled", "Strokes: pixels with value 0 say nothing, and are not learned from."),
@@ -36,7 +41,7 @@ _MORE = "Also learn from other images"
 
 
 class TrainSettings(QWidget):
-    """Labels are paint or mask, learner, time, device, other images, everything else, and the plan in one line.
+    """Labels are paint or mask, learner, time, device, the plan in one line, other images, and everything else.
 
     Parameters
     ----------
@@ -82,6 +87,7 @@ class TrainSettings(QWidget):
         self.seed.setAccessibleName("Seed")
         guard_wheel(self.seed)
         self._image: Layer | None = None
+        self._proposal: Proposal | None = None
         self.weights = LayerCombo(session.viewer, self._may_weigh, nothing="none: all count alike")
         self.weights.setToolTip(
             "How much each pixel counts, by where its label comes from or how sure you are of it: an image layer as large as the labels. "
@@ -93,7 +99,9 @@ class TrainSettings(QWidget):
         self.reset.clicked.connect(self._reset)
         self.plan = QLabel()
         self.plan.setWordWrap(True)
-        self.plan.setToolTip("What the training will do, in short.")
+        self.plan.setToolTip("What the training will do, in short. What is not set is worked out soon after you leave image, labels and settings as they are.")
+        self.plan.setMinimumHeight(2 * self.plan.fontMetrics().lineSpacing())
+        self.plan.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._form: TopicForm | None = None
         self._form_of = ""
         self._values: dict[str, dict[str, Any]] = {}
@@ -105,9 +113,9 @@ class TrainSettings(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addLayout(rows)
+        layout.addWidget(self.plan)
         layout.addWidget(self.more)
         layout.addWidget(self.advanced)
-        layout.addWidget(self.plan)
         self.meaning.activated.connect(self._meaning_activated)
         self.others.changed.connect(self._others_changed)
         self.learner.chosen.connect(self._learner_chosen)
@@ -163,6 +171,29 @@ class TrainSettings(QWidget):
             form.set_values(values)
             self.advanced.unfold()
             self._edited()
+
+    def params(self) -> Params | None:
+        """Return the learner's settings as a parameter set, whether or not their form was looked at; None without a learner.
+
+        Raises
+        ------
+        ParameterError
+            If one is not allowed.
+        """
+        entry = self.learner.entry()
+        if entry is None:
+            return None
+        try:
+            return entry.params.build(**self._params())
+        except ParameterError:
+            if self._form is not None or self.form is None:
+                raise
+            return self.form.params()  # what was remembered is no longer allowed: the form leaves it out
+
+    def show_proposal(self, proposal: Proposal | None) -> None:
+        """Say in the plan what was worked out for what is chosen now; with None only what is set."""
+        self._proposal = proposal
+        self._show_plan()
 
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Show what was remembered."""
@@ -260,13 +291,9 @@ class TrainSettings(QWidget):
         self._show_plan()
 
     def _show_plan(self) -> None:
-        values = self._params()
         images = 1 + len(self.others.pairs())
-        patch, kind = values.get("patch_px"), values.get("dimensions", "")
         parts = [
-            f"{kind} patches {patch}×{patch}".removeprefix("auto ") if patch else "chosen from the images" if patch == 0 else "as published",
-            f"batch {values['batch']}" if values.get("batch") else "",
-            f"{self.budget.minutes:g} min" if self.budget.minutes else f"{self.budget.steps} steps",
+            plan_text(self._params(), minutes=self.budget.minutes, steps=self.budget.steps, proposal=self._proposal),
             f"from {images} images" if images > 1 else "",
             f"going on from “{self.start.title}”" if self.start.model else "",
         ]

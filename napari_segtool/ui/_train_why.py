@@ -13,6 +13,7 @@ from napari_segtool.core.registry import LEARNERS
 from napari_segtool.training.configure._proposal import Proposal, Reason
 from napari_segtool.ui._facts import count_text, duration_text, memory_text
 from napari_segtool.ui._frame import wrapping
+from napari_segtool.ui._train_ahead import PlanAhead
 from napari_segtool.ui._train_desk import TrainingDesk
 from napari_segtool.ui._train_order import Order
 from napari_segtool.ui._train_tool import Tool
@@ -60,16 +61,17 @@ class Why(Tool):
 
     def look(self, order: Order) -> None:
         """Ask for a proposal; a step is not timed while a training takes the machine."""
-        busy = self.session.shared(TrainingDesk).busy
-        self.run(partial(self.adviser.ask_steps, "proposal", order, timing=not busy), partial(self._arrived, order), "Looking at the images")
+        busy, version = self.session.shared(TrainingDesk).busy, self.session.shared(PlanAhead).version
+        self.run(partial(self.adviser.ask_steps, "proposal", order, timing=not busy), partial(self._arrived, order, version), "Looking at the images")
 
     def settings_changed(self) -> None:
         """Say that this was worked out for other settings."""
         if self.job is None and self.proposal is not None:
             self.say("The settings have changed since: look again to see what follows from them.")
 
-    def _arrived(self, order: Order, proposal: Proposal) -> None:
+    def _arrived(self, order: Order, version: int, proposal: Proposal) -> None:
         self.proposal = proposal
+        self.session.shared(PlanAhead).keep(version, proposal)
         self.summary.setText(summary_of(proposal, order))
         labels = {info.name: info.label for info in describe(LEARNERS.get(order.learner).params)}
         self.table.setRowCount(len(proposal.reasons))

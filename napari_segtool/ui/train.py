@@ -24,6 +24,7 @@ from napari_segtool.ui._message import DetailsDialog
 from napari_segtool.ui._panel import Panel
 from napari_segtool.ui._plane_layer import kept_selection
 from napari_segtool.ui._train_adviser import Adviser
+from napari_segtool.ui._train_ahead import PlanAhead
 from napari_segtool.ui._train_before import BeforeTraining
 from napari_segtool.ui._train_board import TrainBoard
 from napari_segtool.ui._train_desk import LOOK_AFTER_MS, TrainingDesk
@@ -54,8 +55,9 @@ class TrainPanel(Panel):
         self.settings = TrainSettings(self.session)
         self.meaning, self.budget, self.seed = self.settings.meaning, self.settings.budget, self.settings.seed
         self.adviser = self.session.shared(Adviser)
+        self.ahead = self.session.shared(PlanAhead)
         self.before = BeforeTraining(self.session, self.order_now, self.settings.take_over, self._say_missing, self._weigh, self.guarded)
-        self.settings.layout().insertWidget(self.settings.layout().indexOf(self.settings.plan), self.before)
+        self.settings.layout().addWidget(self.before)
         self.body.addWidget(self.settings)
         self.board = TrainBoard(self.session)
         self.curves, self.runs = self.board.curves, self.board.runs
@@ -78,6 +80,7 @@ class TrainPanel(Panel):
             (self.desk.deleted, self._deleted),
             (self.desk.not_deleted, self._not_deleted),
             (self.session.paint.changed, self._marks_changed),
+            (self.ahead.changed, self._show_plan),
         )
         for link in self._links:
             link[0].connect(link[1])
@@ -85,6 +88,8 @@ class TrainPanel(Panel):
         self.settings.rebuilt.connect(self._rebuilt)
         self.settings.start.refused.connect(self.missing)
         self.settings.advanced.button.toggled.connect(self._share_room)
+        for edited in (self.settings.edited, self.settings.others.changed, self.settings.meaning_chosen):
+            edited.connect(self.ahead.forget)
         self.settings.edited.connect(self.session.shared(ToolWindows).settings_changed)
         self.runs.resume_wanted.connect(self._resume)
         self.runs.renamed.connect(self._rename)
@@ -116,6 +121,7 @@ class TrainPanel(Panel):
 
     def image_changed(self, layer: Image | None) -> None:
         """List the other images."""
+        self.ahead.forget()
         self.settings.fill(layer)
         self._show_board()
 
@@ -135,6 +141,7 @@ class TrainPanel(Panel):
         self._marks_changed()
         self.board.show_runs()
         self._show_board()
+        self.ahead.watch(self.order_now)
         if self.desk.busy and self.state != "working":  # it began while the panel was closed
             self._begun()
             self._advanced()
@@ -145,7 +152,11 @@ class TrainPanel(Panel):
             self.desk.adopt()
 
     def became_hidden(self) -> None:
-        """Remember the settings."""
+        """Remember the settings, and work nothing out ahead."""
+        self._remember_settings()
+        self.ahead.leave()
+
+    def _remember_settings(self) -> None:
         self.remember(**self.settings.record(), **self.board.record(), before=self.before.unfolded)
 
     def released(self) -> None:
@@ -188,6 +199,9 @@ class TrainPanel(Panel):
             notes_of(self.labels)["labels_are"] = labels_are
         self._show_label_facts()
 
+    def _show_plan(self) -> None:
+        self.settings.show_proposal(self.ahead.proposal)
+
     def _rebuilt(self) -> None:
         order_focus(self)
 
@@ -226,7 +240,7 @@ class TrainPanel(Panel):
         order = self.order_now()
         if isinstance(order, Missing):
             return self._say_missing(order)
-        self.became_hidden()
+        self._remember_settings()
         self.desk.order(order)
         return None
 

@@ -11,6 +11,12 @@ from napari_segtool.ui._bridge import notes_of
 from napari_segtool.ui.workspace import open_workspace, show_panel
 
 
+@pytest.fixture(autouse=True)
+def asked_only(monkeypatch):
+    """Nothing is worked out ahead, which would take the processor and memory from whatever is tested."""
+    monkeypatch.setattr("napari_segtool.ui._train_ahead.IDLE_MS", 10**7)
+
+
 @pytest.fixture
 def workspace(make_napari_viewer, qtbot, monkeypatch, tmp_path):
     """A viewer with the workspace open, in which panels are shown by name; nothing is remembered from other tests."""

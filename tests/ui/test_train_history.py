@@ -48,7 +48,7 @@ def test_a_resumed_training_takes_back_the_steps_after_its_checkpoint():
     assert history.steps == [1, 2, 3]
     assert history.losses == [1.0, 1.0, 0.9]
     assert history.checked == []
-    assert history.plan == "2-D patches 64×64, batch 4, CPU with 1 thread"
+    assert history.plan == "2-D patches 64², batch 4, CPU with 1 thread"
 
 
 def test_the_best_is_the_score_of_the_weights_that_are_kept():
