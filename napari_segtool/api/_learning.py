@@ -38,16 +38,21 @@ def train_steps(
 ) -> Steps[ModelBundle]:
     """Generator form of `train`; yields a `Progress` with loss and scores."""
     from napari_segtool.core.registry import LEARNERS
+    from napari_segtool.nets._forward import resolve_device
+    from napari_segtool.training.runs._refused import gone_if_refused
     from napari_segtool.training.runs._resume import resume_run
     from napari_segtool.training.runs._run import create_run
 
+    bundle: ModelBundle
     if resume:
         opened = resume_run(run, params, minutes=minutes, steps=steps, seed=seed, device=device, threads=threads, model=model)
-        entry = LEARNERS.get(opened.learner)
-    else:
-        entry = LEARNERS.get(learner)
-        values = entry.params.build(**params)
-        loaded = [weighed(_pair(image, marks, labels_are, slices), weights, slices) for image, marks, *weights in pairs]
+        bundle = yield from LEARNERS.get(opened.learner).function(opened)
+        return bundle
+    entry = LEARNERS.get(learner)
+    values = entry.params.build(**params)
+    resolve_device(device)  # before images are read and copied
+    loaded = [weighed(_pair(image, marks, labels_are, slices), weights, slices) for image, marks, *weights in pairs]
+    with gone_if_refused(run):
         opened = create_run(
             run,
             loaded,
@@ -62,8 +67,8 @@ def train_steps(
             threads=threads,
             start_from=model,
         )
-    bundle: ModelBundle = yield from entry.function(opened)
-    return bundle
+        bundle = yield from entry.function(opened)
+        return bundle
 
 
 def train(

@@ -11,11 +11,13 @@ from napari_segtool.core.result import ModelBundle
 def repeat_steps(source: str | Path, *, run: str | Path) -> Steps[ModelBundle]:
     """Generator form of `repeat`; yields a `Progress` as training does."""
     from napari_segtool.core.registry import LEARNERS
+    from napari_segtool.training.runs._refused import gone_if_refused
     from napari_segtool.training.runs._repeat import repeat_run
 
-    made = repeat_run(source, run)
-    bundle: ModelBundle = yield from LEARNERS.get(made.learner).function(made)
-    return bundle
+    with gone_if_refused(run):
+        made = repeat_run(source, run)
+        bundle: ModelBundle = yield from LEARNERS.get(made.learner).function(made)
+        return bundle
 
 
 def repeat(source: str | Path, *, run: str | Path) -> ModelBundle:
