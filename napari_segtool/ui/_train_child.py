@@ -18,6 +18,8 @@ from napari_segtool.ui._train_folder import LOG_FILE, note_trainer, trainer_of
 
 _LOG_TAIL_BYTES = 20_000
 NICE = 10
+REFUSED = 2
+"""Exit code where the training said what is wrong."""
 CHILD_MODULE = "napari_segtool.training._child"
 
 

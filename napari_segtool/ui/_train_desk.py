@@ -67,7 +67,7 @@ class TrainingDesk(QObject):
         self._watch: Watch | None = None
         self._making: Job | None = None
         self._layers: tuple[Callable[[], Layer | None], ...] = ()
-        self._listing = self._list_again = self._looked = False
+        self._listing = self._list_again = self._looked = self._fresh = False
         self.previewing = True
         self._preview: Layer | None = None
         session.viewer.dims.events.point.connect(self._ask_preview)
@@ -95,7 +95,7 @@ class TrainingDesk(QObject):
     def order(self, order: Order) -> None:
         """Make a run folder beside the GUI thread, then train it."""
         root, threads = runs_folder(self._settings), worker_threads(self._settings)
-        self.history, self.folder = History(), None
+        self.history, self.folder, self._fresh = History(), None, True
         self._layers = tuple(weakref.ref(layer) for layer in order.layers)
         self._make(partial(make_run, order, root, threads), "copying the images")
 
@@ -103,7 +103,7 @@ class TrainingDesk(QObject):
         """Go on with a run from its last checkpoint."""
         card = next((card for card in self.cards if card.folder == folder), None)
         self._layers = self._find_layers(card.images) if card is not None else ()
-        self.history, self.folder = History(), folder
+        self.history, self.folder, self._fresh = History(), folder, False
         self._make(partial(_open_layers, folder), "opening the run")
 
     def adopt(self) -> None:
@@ -134,7 +134,7 @@ class TrainingDesk(QObject):
 
     def _follow(self, folder: Path, child: Child | None) -> None:
         self.folder = folder
-        self._watch = watch = Watch(folder, child, worker_threads(self._settings))
+        self._watch = watch = Watch(folder, child, worker_threads(self._settings), fresh=self._fresh and child is None)
         job = self.session.start(watch.steps, "training")
         job.progressed.connect(self._heard)
         job.returned.connect(self._over)
@@ -163,6 +163,9 @@ class TrainingDesk(QObject):
         if self.history.phase not in ("done", "stopped"):
             self._drop_preview()
         self.ended.emit(ending)
+        if ending.refused and self.folder is not None:
+            gone, self.folder = self.folder, None
+            self.session.remove_run(gone)
         self.refresh()
 
     def _lost(self, error: BaseException) -> None:

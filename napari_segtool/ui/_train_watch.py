@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,8 @@ import numpy as np
 from napari_segtool.core.errors import StorageError
 from napari_segtool.core.planes import PlaneIndex
 from napari_segtool.core.progress import Progress, Steps
-from napari_segtool.ui._train_child import Child, death_text, log_tail, start_child
+from napari_segtool.ui._train_child import REFUSED, Child, death_text, log_tail, start_child
+from napari_segtool.ui._train_folder import delete_run
 from napari_segtool.ui._train_history import ENDS, EventTail
 
 POLL_S = 0.1
@@ -55,11 +56,14 @@ class Ending:
         What happened and what to do; empty if the events say it.
     details
         What the process wrote, to read and copy.
+    refused
+        Its settings were refused before it began, and its new run is gone: there is nothing to resume.
     """
 
     text: str = ""
     hint: str = ""
     details: str = ""
+    refused: bool = False
 
 
 class Watch:
@@ -73,6 +77,8 @@ class Watch:
         The process, where one is running; else one is started.
     threads
         Cores for a process that is started; 0 means all but one.
+    fresh
+        The run was made for this training: it is deleted again where it is refused before it began.
 
     Attributes
     ----------
@@ -82,12 +88,12 @@ class Watch:
         Names of the run's classes by label value, once the run is open.
     """
 
-    def __init__(self, folder: Path, child: Child | None = None, threads: int = 0) -> None:
+    def __init__(self, folder: Path, child: Child | None = None, threads: int = 0, fresh: bool = False) -> None:
         self.folder, self.child = folder, child
         self.news: deque[tuple[Mapping[str, Any], ...] | Preview] = deque()
         self.classes: dict[int, str] = {}
         self.asked: Word | None = None
-        self._threads = threads
+        self._threads, self._fresh = threads, fresh
         self._begun = child is not None
         self._told = False
         self._step = 0
@@ -148,7 +154,8 @@ class Watch:
                     self._step = int(event.get("step") or self._step)
                 self._load_preview(events)
             elif not alive:
-                return Ending() if ended or self.asked else self._death()
+                ending = Ending() if ended or self.asked else self._death()
+                return replace(ending, refused=self._take_back())
             if self.asked is not None and not self._told:
                 self._tell(run, self.asked)
             if time.monotonic() > self._deadline:
@@ -194,11 +201,22 @@ class Watch:
             return
         self.news.append(preview)
 
+    def _take_back(self) -> bool:
+        """Delete a run that was made for this training where its settings were refused; return whether it was."""
+        from napari_segtool.training.runs._refused import never_began
+
+        assert self.child is not None
+        if not self._fresh or self.child.exit_code != REFUSED or not never_began(self.folder):
+            return False
+        with contextlib.suppress(StorageError):
+            delete_run(self.folder)
+        return not self.folder.exists()
+
     def _death(self) -> Ending:
         assert self.child is not None
         said = log_tail(self.child)
         code = self.child.exit_code
-        if code == 2 and said:
+        if code == REFUSED and said:
             text, _, hint = "\n".join(said.splitlines()[-2:]).partition("\n")
             return Ending(text, hint, said)
         text, hint = death_text(code, self._step)

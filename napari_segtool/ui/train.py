@@ -309,7 +309,7 @@ class TrainPanel(Panel):
         history, folder = self.desk.history, self.desk.folder
         if folder is None:
             return self.rest()
-        resume = {"Resume": partial(self._resume, folder)}
+        resume = {} if ending.refused else {"Resume": partial(self._resume, folder)}
         spent = f"{history.step} steps, {duration_text(history.seconds)}"
         if ending.text:
             return self.fail(SegtoolError(ending.text, hint=ending.hint), resume, details=ending.details)

@@ -61,3 +61,15 @@ def test_a_training_that_is_stopped_twice_keeps_its_best_all_the_same(steps_imag
     assert not child.alive
     assert run.events()[0][-1]["kind"] == "stopped"
     assert run.model_folder.exists()
+
+
+def test_settings_that_the_training_refuses_leave_no_run_and_nothing_to_resume(tiny_training, qtbot, tmp_path):
+    panel = tiny_training
+    panel.form.set_values({"depth": 4, "patch_px": 16})
+    panel.button.click()
+    qtbot.waitUntil(lambda: panel.state == "failed", timeout=60000)
+    assert "Patches of 16 px are too small for 4 levels" in panel.message.plain
+    assert "Resume" not in panel.message.offers
+    assert list((tmp_path / "runs").iterdir()) == []
+    qtbot.waitUntil(lambda: list(panel.desk.cards) == [], timeout=5000)
+    assert panel.session.runs == ()
