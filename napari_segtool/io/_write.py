@@ -13,9 +13,11 @@ Images are stored plain, so that they can be memory-mapped; labels are deflated,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,7 @@ from napari_segtool.io._atomic import replacing
 from napari_segtool.io.recipe import KEY, Record
 
 Dialect = Literal["imagej", "ome", "shaped"]
+Result = Segmentation | Prediction | Probabilities | Labels | Paint | Stack
 WRITABLE = (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".png")
 """Endings of files that can be written."""
 _TIFF_LIMIT = 4 * 2**30 - 2**26
@@ -37,7 +40,7 @@ _OME_DTYPES = ("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "f
 
 
 def write_result(
-    result: Segmentation | Prediction | Probabilities | Labels | Paint | Stack,
+    result: Result,
     path: str | Path,
     *,
     spacing_um: tuple[float, ...] = (),
@@ -64,30 +67,24 @@ def write_result(
     DataError
         If labels are negative, no whole numbers, or above 4294967295.
     """
-    path = Path(path).expanduser()
-    if isinstance(result, Stack):
-        write_image(result, path, history=history or result.memo.get("history", ()))
-    elif isinstance(result, Probabilities):
-        spacing = check_spacing(result.spacing_um or spacing_um, result.axes)
-        record = Record(result.axes, tuple(result.data.shape), spacing, result.class_names, result.classes, result.history or history)
-        _write(result.data, np.dtype(np.float32), record, path)
-    elif isinstance(result, (Labels, Paint)):
-        write_labels(result, path, spacing_um=spacing_um, history=history)
-    else:
-        write_labels(result.labels, path, spacing_um=result.spacing_um or spacing_um, history=result.history or history)
+    write_results([(result, path)], spacing_um=spacing_um, history=history)
+
+
+def write_results(results: Iterable[tuple[Result, str | Path]], *, spacing_um: tuple[float, ...] = (), history: tuple[Step, ...] = ()) -> None:
+    """Write results that belong together, all of them or none; errors as in `write_result`."""
+    with ExitStack() as places:
+        for result, path in results:
+            _write(_picture_of(result, spacing_um, history), Path(path).expanduser(), places)
 
 
 def write_labels(labels: Labels | Paint, path: str | Path, *, spacing_um: tuple[float, ...] = (), history: tuple[Step, ...] = ()) -> None:
     """Write labels or paint as the smallest unsigned dtype that holds them; errors as in `write_result`."""
-    dtype, largest = _label_dtype(labels)
-    spacing = check_spacing(spacing_um, labels.axes)
-    _write(labels.data, dtype, Record(labels.axes, labels.shape, spacing, labels.class_names, (), history), Path(path), largest_label=largest)
+    write_result(labels, path, spacing_um=spacing_um, history=history)
 
 
 def write_image(stack: Stack, path: str | Path, *, history: tuple[Step, ...] = ()) -> None:
     """Write a stack with its own dtype; errors as in `write_result`."""
-    dtype = np.dtype(stack.data.dtype).newbyteorder("=")
-    _write(stack.data, dtype, Record(stack.axes, stack.shape, stack.spacing_um, (), (), history), Path(path))
+    write_result(stack, path, history=history)
 
 
 def write_text(text: str, path: str | Path) -> None:
@@ -134,6 +131,55 @@ def dialect_of(axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], name: st
     return "ome" if for_ome else "shaped"
 
 
+def check_format(path: Path, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse a file that cannot hold such pixels; can be asked before they are worked out.
+
+    Raises
+    ------
+    FormatError
+        If the ending of ``path`` is not known, or its format cannot hold them.
+    """
+    name = path.name.lower()
+    if 0 in shape:
+        raise FormatError(f"There are no pixels to write to {path}: the shape is {shape}.", hint="Check the slices chosen.")
+    if name.endswith(".png"):
+        if axes not in ("YX", "YXS") or dtype.name not in ("bool", "uint8", "uint16") or (axes == "YXS" and shape[2] > 4):
+            raise FormatError(
+                f"A PNG holds one picture of uint8 or uint16, not {dtype.name} of shape {shape} ({axes}).",
+                hint="Write it as .tif, or choose one slice.",
+            )
+    elif name.endswith((".tif", ".tiff")):
+        dialect_of(axes, shape, dtype, name)
+    else:
+        ending = f"The ending {path.suffix!r} of {path}" if path.suffix else f"{path} has no ending, which"
+        raise FormatError(f"{ending} cannot be written.", hint=f"Choose one of {', '.join(WRITABLE)}.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """An array to be written as ``dtype``, and what its file says about itself; labels are known by their largest value."""
+
+    data: Any
+    dtype: np.dtype[Any]
+    record: Record
+    largest_label: int = -1
+
+
+def _picture_of(result: Result, spacing_um: tuple[float, ...], history: tuple[Step, ...]) -> _Picture:
+    if isinstance(result, Stack):
+        dtype = np.dtype(result.data.dtype).newbyteorder("=")
+        return _Picture(result.data, dtype, Record(result.axes, result.shape, result.spacing_um, (), (), history or result.memo.get("history", ())))
+    if isinstance(result, Probabilities):
+        spacing = check_spacing(result.spacing_um or spacing_um, result.axes)
+        record = Record(result.axes, tuple(result.data.shape), spacing, result.class_names, result.classes, result.history or history)
+        return _Picture(result.data, np.dtype(np.float32), record)
+    if isinstance(result, (Labels, Paint)):
+        dtype, largest = _label_dtype(result)
+        spacing = check_spacing(spacing_um, result.axes)
+        return _Picture(result.data, dtype, Record(result.axes, result.shape, spacing, result.class_names, (), history), largest)
+    return _picture_of(result.labels, result.spacing_um or spacing_um, result.history or history)
+
+
 def _label_dtype(labels: Labels | Paint) -> tuple[np.dtype[Any], int]:
     """Smallest dtype and largest value, plane by plane."""
     if np.dtype(labels.data.dtype) in (np.bool_, np.uint8):
@@ -157,47 +203,33 @@ def _inner(axes: str) -> int:
     return 3 if axes.endswith("S") or axes[-3:-2] == "S" else 2
 
 
-def _write(data: Any, dtype: np.dtype[Any], record: Record, path: Path, *, largest_label: int = -1) -> None:
-    """Write an array; labels are known by their largest value."""
-    path = path.expanduser()
-    name = path.name.lower()
-    if 0 in record.shape:
-        raise FormatError(f"There are no pixels to write to {path}: the shape is {record.shape}.", hint="Check the slices chosen.")
-    if name.endswith(".png"):
-        _write_png(data, dtype, record, path)
-    elif name.endswith((".tif", ".tiff")):
-        _write_tiff(data, dtype, record, path, largest_label)
-    else:
-        ending = f"The ending {path.suffix!r} of {path}" if path.suffix else f"{path} has no ending, which"
-        raise FormatError(f"{ending} cannot be written.", hint=f"Choose one of {', '.join(WRITABLE)}.")
+def _write(picture: _Picture, path: Path, places: ExitStack) -> None:
+    """Write a picture to a file that takes its place when ``places`` is closed."""
+    record, dtype = picture.record, picture.dtype
+    check_format(path, record.axes, record.shape, dtype)
+    if path.name.lower().endswith(".png"):
+        from napari_segtool.io._pictures import png_bytes
 
-
-def _write_png(data: Any, dtype: np.dtype[Any], record: Record, path: Path) -> None:
-    from napari_segtool.io._pictures import png_bytes
-
-    if record.axes not in ("YX", "YXS") or dtype.name not in ("bool", "uint8", "uint16") or (record.axes == "YXS" and record.shape[2] > 4):
-        raise FormatError(
-            f"A PNG holds one picture of uint8 or uint16, not {dtype.name} of shape {record.shape} ({record.axes}).",
-            hint="Write it as .tif, or choose one slice.",
-        )
-    plane = np.asarray(data).astype(np.uint8 if dtype.name == "bool" else dtype, copy=False)
-    stored = png_bytes(plane, record)
-    with replacing(path) as file:
+        plane = np.asarray(picture.data).astype(np.uint8 if dtype.name == "bool" else dtype, copy=False)
+        stored = png_bytes(plane, record)
+        file = places.enter_context(replacing(path))
         file.write(stored)
+    else:
+        file = places.enter_context(replacing(path))
+        _write_tiff(picture, file, dialect_of(record.axes, record.shape, dtype, path.name))
+    file.flush()
 
 
-def _write_tiff(data: Any, dtype: np.dtype[Any], record: Record, path: Path, largest_label: int) -> None:
+def _write_tiff(picture: _Picture, file: BinaryIO, dialect: Dialect) -> None:
     import tifffile
 
-    dialect = dialect_of(record.axes, record.shape, dtype, path.name)
-    settings = _settings(dialect, record, dtype, largest_label)
+    record, dtype = picture.record, picture.dtype
+    settings = _settings(dialect, record, dtype, picture.largest_label)
     size = math.prod(record.shape) * dtype.itemsize
     # tifffile misreads the layout of an iterator of single pixels; small arrays are handed over whole
-    pixels = np.ascontiguousarray(np.asarray(data), dtype) if size < _WHOLE_BYTES or dtype.name == "bool" else _planes(data, record.axes, dtype)
-    with (
-        replacing(path) as file,
-        tifffile.TiffWriter(file, bigtiff=size >= _TIFF_LIMIT, imagej=dialect == "imagej", ome=dialect == "ome", shaped=dialect == "shaped") as writer,
-    ):
+    whole = size < _WHOLE_BYTES or dtype.name == "bool"
+    pixels = np.ascontiguousarray(np.asarray(picture.data), dtype) if whole else _planes(picture.data, record.axes, dtype)
+    with tifffile.TiffWriter(file, bigtiff=size >= _TIFF_LIMIT, imagej=dialect == "imagej", ome=dialect == "ome", shaped=dialect == "shaped") as writer:
         writer.write(
             pixels,
             shape=record.shape,
