@@ -90,6 +90,37 @@ def check_output(path: Path, suffixes: tuple[str, ...] = (".tif", ".tiff", ".png
     return path
 
 
+def check_outputs(*paths: Path | None) -> None:
+    """Refuse targets that cannot be written, or that are one and the same file; None is one that is not asked for."""
+    asked = [check_output(path).resolve() for path in paths if path is not None]
+    twice = next((path for path in asked if asked.count(path) > 1), None)
+    if twice is not None:
+        raise StorageError(f"Two results are to be written to {twice}.", hint="Give each a file of its own.")
+
+
+def check_labels_fit(path: Path, stack: Stack) -> None:
+    """Refuse a file that cannot hold labels of the stack, before they are worked out."""
+    _check_fit(path, stack.label_axes, stack.label_shape, "uint8")
+
+
+def check_map_fits(path: Path, stack: Stack, classes: bool = False) -> None:
+    """Refuse a file that cannot hold fractions for each pixel of the stack, or for each of its classes, before they are worked out."""
+    _check_fit(path, "C" * classes + stack.label_axes, (2,) * classes + stack.label_shape, "float32")
+
+
+def check_image_fits(path: Path, stack: Stack) -> None:
+    """Refuse a file that cannot hold an image like the stack, whatever its dtype will be."""
+    _check_fit(path, stack.axes, stack.shape, "uint8")
+
+
+def _check_fit(path: Path, axes: str, shape: tuple[int, ...], dtype: str) -> None:
+    import numpy as np
+
+    from napari_segtool.io._write import check_format
+
+    check_format(path, axes, shape, np.dtype(dtype))
+
+
 def command_of(params: type[Params], work: Callable[..., None], name: str, help: str, leave_out: Collection[str] = ()) -> Callable[..., None]:
     """Make a command function whose signature is that of ``work`` plus one option for each field of ``params``.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_segtool.cli._options import Axes, Device, JsonProgress, Output, Settings, Spacing, check_output, load, parse_index, parse_settings
+from napari_segtool.cli._options import Axes, Device, JsonProgress, Output, Settings, Spacing, check_map_fits, check_output, load, parse_index, parse_settings
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.planes import plane_axes
@@ -48,6 +48,7 @@ def explain(
     if trust_json is not None:
         check_output(trust_json, (".json",))
     stack = load(image, slices=slices, axes=axes, spacing=spacing)
+    check_map_fits(output, stack)
     target = Target(class_value, parse_index(at), _plane(stack, slice_number), _region(region, slices) if region else None, against)
     asked: dict[str, Any] = {"device": read_settings().device if device == "auto" else device, **parse_settings(settings)}
     overlay = follow(api.explain_steps(model, stack, explainer, target, **asked), as_json=json_progress, title=explainer)

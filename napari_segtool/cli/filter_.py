@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_segtool.cli._options import Axes, JsonProgress, Output, Slices, Spacing, check_output, load
+from napari_segtool.cli._options import Axes, JsonProgress, Output, Slices, Spacing, check_image_fits, check_output, load
 from napari_segtool.cli._per_entry import add_group
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.registry import FILTERS, Entry
@@ -33,6 +33,7 @@ def _work(entry: Entry) -> Callable[..., None]:
 
         check_output(output)
         stack = load(image, slices=slices, axes=axes, spacing=spacing)
+        check_image_fits(output, stack)
         result = follow(api.apply_filter_steps(stack, entry.name, **values), as_json=json_progress, title=entry.title)
         api.write(result, output)
         say(f"{output}: {result.axes} {result.shape} {result.data.dtype}", as_json=json_progress, output=str(output))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_segtool.cli._options import Axes, Device, JsonProgress, Output, Slices, Spacing, check_output, load
+from napari_segtool.cli._options import Axes, Device, JsonProgress, Output, Slices, Spacing, check_labels_fit, check_map_fits, check_outputs, load
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.settings import read_settings
 from napari_segtool.nets._pixel_size import told_of
@@ -45,12 +45,15 @@ def predict(
 ) -> None:
     """Say the class of every pixel with a trained model."""
     from napari_segtool import api
+    from napari_segtool.io._write import write_results
 
-    for target in (output, probabilities, uncertainty):
-        if target is not None:
-            check_output(target)
+    check_outputs(output, probabilities, uncertainty)
     settings = read_settings()
     stack = load(image, axes=axes, spacing=spacing)
+    check_labels_fit(output, stack)
+    for target, classes in ((probabilities, True), (uncertainty, False)):
+        if target is not None:
+            check_map_fits(target, stack, classes)
     work = api.predict_steps(
         model,
         stack,
@@ -65,10 +68,7 @@ def predict(
         resample=resample,
     )
     result = follow(work, as_json=json_progress, title="Predicting")
-    api.write(result, output)
-    if probabilities is not None and result.probabilities is not None:
-        api.write(result.probabilities, probabilities)
-    if uncertainty is not None and result.uncertainty is not None:
-        api.write(result.uncertainty, uncertainty)
+    made = ((result, output), (result.probabilities, probabilities), (result.uncertainty, uncertainty))
+    write_results([(each, path) for each, path in made if each is not None and path is not None])
     told, text = told_of(result.history[-1].params), f"{output}: {result.labels.axes} {result.labels.shape}"
     say(f"{text}\n{told}" if told else text, as_json=json_progress, output=str(output), **({"message": told} if told else {}))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_segtool.cli._options import Axes, JsonProgress, Output, Slices, Spacing, check_output, load
+from napari_segtool.cli._options import Axes, JsonProgress, Output, Slices, Spacing, check_labels_fit, check_output, load
 from napari_segtool.cli._per_entry import add_group
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.given import INPUTS, inputs_of
@@ -52,6 +52,7 @@ def _work(entry: Entry) -> Callable[..., None]:
 
         check_output(output)
         stack = load(image, slices=slices, axes=axes, spacing=spacing)
+        check_labels_fit(output, stack)
         marks = {"mask": mask, "paint": paint, "labels": labels, "probabilities": probabilities}
         given: dict[str, Any] = {name: api.trimmed(path, stack, slices) for name, path in marks.items() if path is not None}
         steps = api.segment_steps(stack, entry.name, filters=filters, then=then, **given, **values)

@@ -63,6 +63,12 @@ def test_an_unreadable_image_is_one_message_and_no_file(command, tmp_path, name)
         (["train", "-o", "{folder}/run", "--resume"], "run"),
         (["predict", "{folder}/model", "{image}", "-o", "{folder}/out.tif"], "model"),
         (["explain", "{folder}/model", "{image}", "-o", "{folder}/out.tif", "--explainer", "gradient", "--class", "1"], "model"),
+        (["predict", "{folder}/model", "{image}", "-o", "{folder}/out.png"], "A PNG holds one picture"),
+        (["predict", "{folder}/model", "{image}", "-o", "{folder}/out.tif", "--probabilities", "{folder}/p.png"], "A PNG holds one picture"),
+        (["predict", "{folder}/model", "{image}", "-o", "{folder}/out.tif", "--uncertainty", "{folder}/out.tif"], "a file of its own"),
+        (["explain", "{folder}/model", "{image}", "-o", "{folder}/out.png", "--explainer", "gradient", "--class", "1"], "A PNG holds one picture"),
+        (["segment", "otsu", "{image}", "-o", "{folder}/out.png"], "A PNG holds one picture"),
+        (["filter", "gaussian", "{image}", "-o", "{folder}/out.png"], "A PNG holds one picture"),
         (["gui", "{folder}/none.tif"], "none.tif"),
         (["demo", "--image", "{image}"], "--labels"),
     ],
@@ -83,6 +89,11 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(command, ima
     monkeypatch.setattr("napari_segtool.api.segment_steps", lambda *_a, **_k: pytest.fail("the work began"))
     assert command("segment", "otsu", image, "-o", image.parent / "out.tif") == 2
     assert "Permission denied" in command.err
+
+
+def test_a_file_that_cannot_hold_the_result_is_refused_before_the_work(command, image, monkeypatch):
+    monkeypatch.setattr("napari_segtool.api.segment_steps", lambda *_a, **_k: pytest.fail("the work began"))
+    assert command("segment", "otsu", image, "-o", image.parent / "out.png") == 2
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from napari_segtool.core.result import Prediction, Probabilities, Segmentation, 
 from napari_segtool.core.stack import SPATIAL, Stack
 from napari_segtool.io import _atomic, _write
 from napari_segtool.io._read import read_stack
-from napari_segtool.io._write import write_image, write_labels, write_result, write_text
+from napari_segtool.io._write import write_image, write_labels, write_result, write_results, write_text
 from napari_segtool.io.recipe import KEY, Record, read_history, read_record
 
 STEPS = (
@@ -236,6 +236,19 @@ class BreaksAt(Slices):
         if index == (self.shape[0] - 1,):
             raise self.error
         return super().__getitem__(index)
+
+
+def test_of_results_that_belong_together_all_are_written_or_none(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"older")
+    good = Labels(np.ones((3, 4), np.uint8), "YX")
+    broken = Stack(np.zeros((3, 4), np.float32), "YX")
+    with pytest.raises(FormatError, match="PNG"):
+        write_results([(good, tmp_path / "a.tif"), (broken, tmp_path / "b.png")])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+    assert (tmp_path / "a.tif").read_bytes() == b"older"
+    write_results([(good, tmp_path / "a.tif"), (broken, tmp_path / "b.tif")])
+    assert np.array_equal(read_stack(tmp_path / "a.tif").data, good.data)
+    assert np.array_equal(read_stack(tmp_path / "b.tif").data, broken.data)
 
 
 @pytest.mark.parametrize(
