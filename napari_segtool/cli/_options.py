@@ -61,15 +61,28 @@ def parse_index(text: str) -> tuple[int, ...]:
         raise ParameterError(f"{text!r} is not a position.", hint="Give whole numbers between commas, for example --at 3,120,88.") from None
 
 
-def parse_settings(words: list[str]) -> dict[str, str]:
-    """Read ``key=value`` words."""
+def parse_settings(words: list[str], params: type[Params], command: Callable[..., None]) -> dict[str, str]:
+    """Read ``key=value`` words that set fields of ``params``; what ``command`` has an option for is refused with its name."""
     values = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise ParameterError(f"--set {word!r} has no value.", hint="Write --set key=value, for example --set batch=4.")
         values[key.strip().replace("-", "_")] = value.strip()
+    for name in values.keys() - params.model_fields.keys():
+        option = _option_of(command, name)
+        if option:
+            raise ParameterError(f"--set {name}={values[name]} is not a setting here, but an option of its own.", hint=f"Use {option}.")
+    params.build(**values)
     return values
+
+
+def _option_of(command: Callable[..., None], name: str) -> str:
+    """The option of a command that is called so, as it is written; empty if it has none."""
+    notes = [note for each in inspect.signature(command, eval_str=True).parameters.values() for note in getattr(each.annotation, "__metadata__", ())]
+    # typer takes the first name that stands in an annotation for a default
+    written = [str(option) for note in notes for option in (getattr(note, "default", ""), *(getattr(note, "param_decls", None) or ()))]
+    return next((option for option in written if option.startswith("--") and option[2:].replace("-", "_") == name), "")
 
 
 def check_output(path: Path, suffixes: tuple[str, ...] = (".tif", ".tiff", ".png")) -> Path:

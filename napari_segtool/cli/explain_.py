@@ -12,6 +12,7 @@ from napari_segtool.cli._options import Axes, Device, JsonProgress, Output, Sett
 from napari_segtool.cli._report import follow, say
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.planes import plane_axes
+from napari_segtool.core.registry import EXPLAINERS
 from napari_segtool.core.settings import read_settings
 from napari_segtool.core.stack import Stack
 from napari_segtool.core.target import Region, Target
@@ -44,13 +45,14 @@ def explain(
     """Show which pixels made a model decide for a class."""
     from napari_segtool import api
 
+    values = parse_settings(settings, EXPLAINERS.get(explainer).params, explain)
     check_output(output)
     if trust_json is not None:
         check_output(trust_json, (".json",))
     stack = load(image, slices=slices, axes=axes, spacing=spacing)
     check_map_fits(output, stack)
     target = Target(class_value, parse_index(at), _plane(stack, slice_number), _region(region, slices) if region else None, against)
-    asked: dict[str, Any] = {"device": read_settings().device if device == "auto" else device, **parse_settings(settings)}
+    asked: dict[str, Any] = {"device": read_settings().device if device == "auto" else device, **values}
     overlay = follow(api.explain_steps(model, stack, explainer, target, **asked), as_json=json_progress, title=explainer)
     report = None
     if trust or trust_json is not None:

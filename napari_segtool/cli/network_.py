@@ -10,6 +10,7 @@ import typer
 
 from napari_segtool.cli._options import Settings, parse_settings
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.registry import NETWORKS
 from napari_segtool.nets._drawing import DrawnBlock, DrawnLayer, NetworkDrawing
 
 
@@ -41,7 +42,7 @@ def show(
         patch_px=sides,
         batch=batch,
         neighbours=neighbours,
-        **parse_settings(settings),
+        **parse_settings(settings, NETWORKS.get(name).params, show),
     )
     if json_output:
         typer.echo(json.dumps(drawing.record(), ensure_ascii=False, indent=2))

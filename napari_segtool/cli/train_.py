@@ -17,6 +17,8 @@ from napari_segtool.cli._rates import tell_rates
 from napari_segtool.cli._report import follow, say
 from napari_segtool.cli._weight_maps import map_files, write_weight_maps
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.core.params import Params
+from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.settings import read_settings
 
@@ -58,6 +60,7 @@ def train(
         typer.Option("--examples", help="Draw patches of the first image as the network sees them into this PNG; do not train.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="With --dry-run or --find-rate: as JSON.")] = False,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Processor cores to train with; 0 takes all.")] = 0,
     slices: Slices = "",
     axes: Axes = "",
     spacing: Spacing = "",
@@ -69,74 +72,51 @@ def train(
     look = look_wanted({"--dry-run": dry_run, "--find-rate": find_rate, "--weight-map": weight_map, "--examples": examples}, resume=resume)
     if output is None and not look:
         raise ParameterError("No run folder was given.", hint="Say where the run goes: -o RUN.")
-    if again is not None and (image or labels or weights or settings or minutes or steps or seed or resume or start_from or look):
+    if again is not None and (image or labels or weights or settings or minutes or steps or seed or threads or resume or start_from or look):
         raise ParameterError("A run that is repeated has its images, settings, budget and seed already.", hint="Give --again and -o alone.")
     if again is not None and output is not None:
-        _tell_model(follow(api.repeat_steps(again, run=output), as_json=json_progress, title=f"Training {output.name}"), output, as_json=json_progress)
-        return
+        repeating = api.repeat_steps(again, run=output)
+        return _tell_model(follow(repeating, as_json=json_progress, title=f"Training {output.name}"), output, as_json=json_progress)
+    values = parse_settings(settings, _params_of(learner, output if resume else None), train)
     if resume and (image or labels or weights):
         sys.stderr.write("A run that is resumed has its own copies of its images and labels: those given now are not read.\n")
-    if resume:
-        pairs: list[Any] = []
-    elif not image or len(image) != len(labels):
-        raise ParameterError(f"{len(image)} image(s) and {len(labels)} label file(s) were given.", hint="Give one -l for each -i, in the same order.")
-    elif weights and len(weights) != len(image):
-        raise ParameterError(f"{len(image)} image(s) and {len(weights)} file(s) of weights were given.", hint="Give one -w for each -i, in the same order.")
-    else:
-        check_new(map_files(weight_map, len(image)) if weight_map else [], (".tif", ".tiff"))
-        check_new([examples] if examples else [], (".png",))
-        given = zip(image, labels, weights or itertools.repeat(None, len(image)), strict=True)
-        pairs = [(load(picture, axes=axes, spacing=spacing), marks, mass) for picture, marks, mass in given]
+    check_new(map_files(weight_map, len(image)) if weight_map else [], (".tif", ".tiff"))
+    check_new([examples] if examples else [], (".png",))
+    pairs = [] if resume else _pairs(image, labels, weights, axes, spacing)
     device = read_settings().device if device == "auto" and not resume else device
-    if dry_run:
-        proposing = api.propose_steps(
-            pairs,
-            learner,
-            labels_are=labels_are,  # type: ignore[arg-type]
-            minutes=minutes,
-            steps=steps,
-            device=device,
-            slices=slices,
-            model=start_from or "",
-            **parse_settings(settings),  # type: ignore[arg-type]
-        )
-        tell_proposal(follow(proposing, as_json=json_progress, title="Looking"), as_json=json)
-        return
-    if find_rate:
-        testing = api.rate_range_steps(
-            output if resume and output is not None else pairs,
-            learner,
-            labels_are=labels_are,  # type: ignore[arg-type]
-            steps=steps or 100,
-            seed=seed,
-            device=device,
-            slices=slices,
-            model=start_from or "",
-            **parse_settings(settings),  # type: ignore[arg-type]
-        )
-        tell_rates(follow(testing, as_json=json_progress, title="Testing learning rates"), as_json=json)
-        return
-    order: dict[str, Any] = dict(labels_are=labels_are, seed=seed, device=device, slices=slices, model=start_from or "", **parse_settings(settings))
+    order: dict[str, Any] = dict(labels_are=labels_are, device=device, slices=slices, model=start_from or "", **values)
     if weight_map is not None:
-        return write_weight_maps(weight_map, pairs, learner, order, as_json=json_progress)
+        return write_weight_maps(weight_map, pairs, learner, {**order, "seed": seed}, as_json=json_progress)
     if examples is not None:
-        return write_examples(examples, pairs, learner, order, as_json=json_progress)
+        return write_examples(examples, pairs, learner, {**order, "seed": seed}, as_json=json_progress)
+    order["threads"] = threads
+    if dry_run:
+        proposing = api.propose_steps(pairs, learner, minutes=minutes, steps=steps, **order)
+        return tell_proposal(follow(proposing, as_json=json_progress, title="Looking"), as_json=json)
+    if find_rate:
+        source = output if resume and output is not None else pairs
+        testing = api.rate_range_steps(source, learner, steps=steps or 100, seed=seed, **order)
+        return tell_rates(follow(testing, as_json=json_progress, title="Testing learning rates"), as_json=json)
     assert output is not None
-    work = api.train_steps(
-        pairs,
-        learner,
-        run=output,
-        labels_are=labels_are,  # type: ignore[arg-type]  # api checks it and says what is allowed
-        minutes=minutes,
-        steps=steps,
-        seed=seed,
-        device=device,
-        slices=slices,
-        resume=resume,
-        model=start_from or "",
-        **parse_settings(settings),  # type: ignore[arg-type]  # text is parsed by the learner's Params
-    )
-    _tell_model(follow(work, as_json=json_progress, title=f"Training {output.name}"), output, as_json=json_progress)
+    work = api.train_steps(pairs, learner, run=output, minutes=minutes, steps=steps, seed=seed, resume=resume, **order)
+    return _tell_model(follow(work, as_json=json_progress, title=f"Training {output.name}"), output, as_json=json_progress)
+
+
+def _pairs(image: list[Path], labels: list[Path], weights: list[Path], axes: str, spacing: str) -> list[Any]:
+    """Images with their labels and, where given, weights; the images are read."""
+    if not image or len(image) != len(labels):
+        raise ParameterError(f"{len(image)} image(s) and {len(labels)} label file(s) were given.", hint="Give one -l for each -i, in the same order.")
+    if weights and len(weights) != len(image):
+        raise ParameterError(f"{len(image)} image(s) and {len(weights)} file(s) of weights were given.", hint="Give one -w for each -i, in the same order.")
+    given = zip(image, labels, weights or itertools.repeat(None, len(image)), strict=True)
+    return [(load(picture, axes=axes, spacing=spacing), marks, mass) for picture, marks, mass in given]
+
+
+def _params_of(learner: str, resumed: Path | None) -> type[Params]:
+    """What can be set of a learner, or of that of the run that goes on."""
+    from napari_segtool.training.runs._run import open_run
+
+    return LEARNERS.get(learner if resumed is None else open_run(resumed).learner).params
 
 
 def _tell_model(bundle: ModelBundle, output: Path, *, as_json: bool) -> None:

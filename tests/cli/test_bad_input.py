@@ -81,6 +81,30 @@ def test_a_wrong_command_line_says_what_is_wrong_and_leaves_nothing(command, ima
     assert listing(tmp_path) == before
 
 
+@pytest.mark.parametrize("instead", [[], ["--dry-run"], ["--find-rate"]], ids=["train", "dry run", "rates"])
+@pytest.mark.parametrize("name", ["steps", "seed", "threads", "minutes", "device", "slices", "resume", "labels-are"])
+def test_an_option_given_as_a_setting_is_refused_with_the_name_of_the_option(command, image, truth, tmp_path, name, instead):
+    assert command("train", "-i", image, "-l", truth, "-o", tmp_path / "run", "--set", f"{name}=1", *instead) == 2
+    assert f"Use --{name}." in command.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("instead", [[], ["--dry-run"], ["--find-rate"]], ids=["train", "dry run", "rates"])
+@pytest.mark.parametrize("name", ["model", "class_names", "pairs", "run", "timing", "lowest", "params", "source"])
+def test_what_python_calls_its_arguments_is_no_setting(command, image, truth, tmp_path, name, instead):
+    assert command("train", "-i", image, "-l", truth, "-o", tmp_path / "run", "--set", f"{name}=1", *instead) == 2
+    assert f"There is no parameter '{name}'" in command.err
+    assert "base_channels" in command.err
+
+
+def test_a_setting_of_an_explanation_or_a_network_that_is_an_option_is_refused_too(command, image, tmp_path):
+    words = ["explain", tmp_path / "model", image, "-o", tmp_path / "out.tif", "--explainer", "gradient", "--class", 1]
+    assert command(*words, "--set", "device=cpu") == 2
+    assert "Use --device." in command.err
+    assert command("network", "unet", "--set", "batch=3") == 2
+    assert "Use --batch." in command.err
+
+
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(command, image, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied")
