@@ -30,7 +30,9 @@ def propose_steps(
 ) -> Steps[Proposal]:
     """Generator form of `propose`."""
     from napari_segtool.core.registry import LEARNERS
+    from napari_segtool.training.runs._asked import check_asked
 
+    check_asked(minutes=minutes, steps=steps, threads=threads)
     entry = LEARNERS.get(learner)
     values = entry.params.build(**params)
     total = 3 if timing else 2

@@ -317,7 +317,7 @@ class Trainer:
         """Dropout draws from torch's own generator: seeded by the step, and given back as it was."""
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.seed * 1_000_003 + self.step)
+            torch.manual_seed((self.seed * 1_000_003 + self.step) % 2**63)
             yield
 
 

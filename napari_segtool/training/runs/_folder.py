@@ -86,7 +86,7 @@ def clear_folder(folder: Path) -> None:
 def cannot_write(folder: Path, error: OSError) -> StorageError:
     """The error to raise where the system refused to write."""
     return StorageError(
-        f"The run folder {folder} cannot be written: {error.strerror or error}.", hint="Free some space there, or give a folder on another disk with --out."
+        f"The run folder {folder} cannot be written: {error.strerror or error}.", hint="Free some space there, or choose a folder on another disk."
     )
 
 

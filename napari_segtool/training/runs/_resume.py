@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_segtool.core.errors import ParameterError
+from napari_segtool.training.runs._asked import check_asked
 from napari_segtool.training.runs._events import EventLog, write_atomically
 from napari_segtool.training.runs._folder import as_json, cannot_write
 from napari_segtool.training.runs._lock import sole_trainer
@@ -52,6 +53,7 @@ def resume_run(
         If something is asked for that a run cannot change, or a budget that is used up.
     """
     run = open_run(folder)
+    check_asked(minutes=minutes, steps=steps, seed=seed, threads=threads)
     _refuse_changes(run, dict(given or {}), seed, bool(model))
     asked: dict[str, Any] = {}
     if (minutes or steps) and (minutes, steps) != (run.minutes, run.steps):

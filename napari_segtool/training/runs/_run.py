@@ -19,6 +19,7 @@ from napari_segtool.core.params import Params
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import ModelBundle, Step
 from napari_segtool.core.stack import Stack
+from napari_segtool.training.runs._asked import check_asked
 from napari_segtool.training.runs._events import ENDS, EventLog, read_events, write_atomically
 from napari_segtool.training.runs._folder import START, as_json, cannot_write, found_versions, new_folder, read_json
 from napari_segtool.training.runs._lock import is_training
@@ -242,6 +243,8 @@ def create_run(
     ------
     PaintError, ShapeError, DataError
         If there is nothing that can be learned.
+    ParameterError
+        If budget, seed or threads are numbers that no training can have, or class names are too few or too many.
     StorageError
         If the folder is in use, cannot be written, or its disk is full.
     """
@@ -249,8 +252,7 @@ def create_run(
         raise DataError("There is no image to train on.", hint="Give at least one image with its labels.")
     if labels_are not in ("mask", "paint"):
         raise ParameterError(f"labels_are = {labels_are!r} is not known.", hint='Say "mask" (every pixel is labelled) or "paint" (0 is not labelled).')
-    if minutes < 0 or steps < 0 or threads < 0:
-        raise ParameterError(f"A budget cannot be negative: minutes {minutes}, steps {steps}, threads {threads}.")
+    check_asked(minutes=minutes, steps=steps, seed=seed, threads=threads)
     checked = weigh_pairs(pairs, [check_pair(stack, labels, name) for stack, labels, name in named(pairs, names)])
     channels = same_channels(checked)
     census = count_values(checked)
@@ -335,7 +337,10 @@ def model_to_begin(model: str | Path, channels: int) -> ModelBundle:
 
     bundle = open_bundle(model)
     if int(bundle.card["channels"]) != channels:
-        raise ModelError(f"The model {bundle.path} was trained on {bundle.card['channels']} channel(s), but these images have {channels}.")
+        raise ModelError(
+            f"The model {bundle.path} was trained on {bundle.card['channels']} channel(s), but these images have {channels}.",
+            hint="Give images with as many channels, or start anew, without a model.",
+        )
     return bundle
 
 
