@@ -37,7 +37,7 @@ class ConvActivation(nn.Module):
 
     def __init__(self, conv: nn.Conv2d | nn.Conv3d, activation: nn.Module) -> None:
         super().__init__()
-        self.conv, self._activation = conv, activation
+        self.conv, self._activate = conv, activation.forward
         known = fusible(activation)
         if known is None:
             raise TypeError(f"{type(activation).__name__} cannot be part of a convolution")
@@ -46,7 +46,8 @@ class ConvActivation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, C, [Z,] Y, X)
         conv = self.conv
         if too_thin(x, conv.kernel_size):
-            return self._activation(conv(x))  # type: ignore[no-any-return]
+            activated: Tensor = self._activate(conv(x))
+            return activated
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x,
             conv.weight,

@@ -70,7 +70,7 @@ def test_the_map_is_what_training_uses_for_all_images_with_their_weights(tmp_pat
     shown = api.weight_map(pairs, labels_are=labels_are, seed=5, **params)
     del params["device"]
     for found, (weights, learned), pair in zip(shown, as_trained(tmp_path / "run", pairs, labels_are, **params), pairs, strict=True):
-        assert learned.mean() > (0.5 if labels_are == "mask" else 0.01)
+        assert learned.mean() > (0.5 if labels_are == "mask" else 0.005)
         assert np.allclose(found.weights.data[learned], weights[learned], rtol=1e-6)
         assert found.weights.data.dtype == np.float32
         labelled = np.ones(learned.shape, bool) if labels_are == "mask" else pair[1] > 0

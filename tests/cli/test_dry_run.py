@@ -38,7 +38,7 @@ def test_as_json_it_holds_every_setting_and_reason(command, files):
     assert command("train", "-i", files[0], "-l", files[1], "--dry-run", "--json", "--device", "cpu", "--steps", 7, *SMALL) == 0
     record = json.loads(command.out)
     assert record["settings"]["base_channels"] == 4
-    assert "auto" not in {value for name, value in record["settings"].items() if name != "precision"}
+    assert "auto" not in {value for name, value in record["settings"].items() if name not in ("precision", "effects", "flips")}
     assert record["steps"] == 7
     assert {"setting", "value", "why"} == set(record["reasons"][0])
     assert record["memory_mb"] > 0
