@@ -20,6 +20,8 @@ STEP, LOSS, DICE, IOU = "#999999", "#E69F00", "#56B4E9", "#009E73"
 _DECIDES = {"dice": DICE, "iou": IOU, "loss": LOSS}
 """Colour of what says which step was best."""
 MOST_POINTS = 800
+_MOST_MEDIANS = 3
+"""Losses above so many medians of what validations measure are left off the axis."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,17 @@ def thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[NDArray[np.f
 def highest_loss(steps: Iterable[NDArray[np.float64]], measured: Iterable[NDArray[np.float64]]) -> float:
     """Return where the axis of losses ends, NaN without a loss; what validations measure is given four fifths of it, whatever the steps say.
 
+    A few values far above the others, as before anything was learned, are left off.
+
     Examples
     --------
     >>> highest_loss([np.array([9.0, 8.0])], [np.array([1.0, 1.0])])
     1.25
+    >>> highest_loss([], [np.array([7.0, 1.0, 0.5, 0.5, 0.4])])
+    1.5
     """
-    of_steps, of_measured = _quantile(steps, 0.98), _quantile(measured, 0.98)
+    held = list(measured)
+    of_steps, of_measured = _quantile(steps, 0.98), min(_quantile(held, 0.98), _MOST_MEDIANS * _quantile(held, 0.5))
     return of_steps if math.isnan(of_measured) else float(np.fmin(np.fmax(of_steps, of_measured), 1.25 * of_measured))
 
 
