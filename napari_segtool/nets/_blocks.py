@@ -118,8 +118,9 @@ def crop_to(x: Tensor, size: Any) -> Tensor:
     return x
 
 
-def repeat_border(x: Tensor, multiple: Any) -> Tensor:
-    """Return a batch grown at the far ends to multiples, by repeating its border."""
-    missing = [-n % each for n, each in zip(x.shape[2:], multiple, strict=True)]
+def repeat_border(x: Tensor, multiple: Any, least: Any = ()) -> Tensor:
+    """Return a batch grown at the far ends to multiples, and to ``least`` pixels along each axis where given, by repeating its border."""
+    sides = x.shape[2:]
+    missing = [max(few, -(-n // each) * each) - n for n, each, few in zip(sides, multiple, least or (0,) * len(sides), strict=True)]
     after = [amount for n in reversed(missing) for amount in (0, n)]
     return F.pad(x, after, mode="replicate") if any(missing) else x

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from napari_segtool.core.errors import DeviceError, ParameterError
+from napari_segtool.nets._blocks import repeat_border
 from napari_segtool.nets._fuse import fold_batchnorm, fuse_activations
 from napari_segtool.nets._precision import bfloat16_pays
 from napari_segtool.nets._reach import input_channels, least_shape, network_multiple, receptive_halo, spatial_dimensions
@@ -211,10 +211,7 @@ class Forward:
 
         A network that mirrors the border itself is shown the batch as it is.
         """
-        if self.border_px:
-            return batch
-        missing = [max(least, -(-n // m) * m) - n for n, m, least in zip(batch.shape[2:], self.multiple, self._least, strict=True)]
-        return F.pad(batch, [amount for n in reversed(missing) for amount in (0, n)], mode="replicate") if any(missing) else batch
+        return batch if self.border_px else repeat_border(batch, self.multiple, self._least)
 
     def largest_px(self, *, gradient: bool = False) -> int:
         """Return how many pixels one pass may take: what fits the memory, and ends in about half a second.

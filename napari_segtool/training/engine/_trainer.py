@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from napari_segtool.core.errors import DataError, DeviceError
 from napari_segtool.core.registry import NETWORKS
+from napari_segtool.nets._blocks import repeat_border
 from napari_segtool.nets._forward import resolve_device
 from napari_segtool.nets._initialise import initialise
 from napari_segtool.nets._neighbours import network_channels
@@ -220,10 +220,9 @@ class Trainer:
 
     def _asked(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         shape = images.shape[2:]
-        lacking = [max(0, least - n) for least, n in zip(self._least, shape, strict=True)]
-        images = F.pad(images, [n for each in reversed(lacking) for n in (0, each)], mode="replicate") if any(lacking) else images
+        shown = repeat_border(images, (1,) * len(shape), self._least)
         with torch.no_grad(), autocast_to(self.precision, self.device):
-            logits = network(images.to(self.device).contiguous(memory_format=self._layout))
+            logits = network(shown.to(self.device).contiguous(memory_format=self._layout))
         crop: tuple[Any, ...] = (..., *map(slice, shape))
         return logits.float()[crop]
 
