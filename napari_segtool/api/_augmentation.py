@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_segtool.api._learning import _pair
+from napari_segtool.api._pairs import pair_of
 from napari_segtool.api._sources import Image, Marks, check_pixels
 from napari_segtool.core.errors import ParameterError
 from napari_segtool.core.progress import Progress, Steps, drain
@@ -36,7 +36,7 @@ def preview_augmentation_steps(
         raise ParameterError(f"{count} examples cannot be made.", hint="Ask for 1 to 1000.")
     values = LEARNERS.get(learner).params.build(**params)
     yield Progress(0, count, "reading images and labels")
-    pairs = [_pair(each[0], each[1], labels_are, slices) for each in ((image, labels), *others)]
+    pairs = [pair_of(each[0], each[1], labels_are, slices) for each in ((image, labels), *others)]
     check_pixels(pairs[0][0])
     from napari_segtool.training.before._examples import example_steps
     from napari_segtool.training.configure._planning import propose

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from napari_segtool.api._pixel_weights import Weights, weighed
-from napari_segtool.api._sources import Image, Marks, check_pixels, marks_of, planes_of, stack_of
+from napari_segtool.api._pairs import Weights, pairs_of
+from napari_segtool.api._sources import Image, Marks, check_pixels, planes_of, stack_of
 from napari_segtool.core.errors import ParameterError
-from napari_segtool.core.labels import Labels, Paint, as_label_array
 from napari_segtool.core.progress import Steps, drain
-from napari_segtool.core.result import ModelBundle, Prediction, Segmentation
+from napari_segtool.core.result import ModelBundle, Prediction
 from napari_segtool.core.stack import Stack, cut, parse_slices
 from napari_segtool.core.target import Target
 
@@ -51,7 +47,7 @@ def train_steps(
     entry = LEARNERS.get(learner)
     values = entry.params.build(**params)
     resolve_device(device)  # before images are read and copied
-    loaded = [weighed(_pair(image, marks, labels_are, slices), weights, slices) for image, marks, *weights in pairs]
+    loaded = pairs_of(pairs, labels_are, slices)
     with gone_if_refused(run):
         opened = create_run(
             run,
@@ -217,27 +213,3 @@ def explain(model: ModelBundle | str | Path, image: Image, explainer: str, targe
         float32 map of the explained plane.
     """
     return drain(explain_steps(model, image, explainer, target, device=device, **params))
-
-
-def _pair(image: Image, marks: Marks, labels_are: str, slices: str) -> tuple[Stack, Labels | Paint]:
-    if labels_are not in ("mask", "paint"):
-        raise ParameterError(f"labels_are = {labels_are!r} is not known.", hint='Say "mask" (every pixel is labelled) or "paint" (0 is not labelled).')
-    stack, marked = stack_of(image, slices), marks_of(marks)
-    letter, own = stack.axes[stack.slice_axis], marked.axes[marked.slice_axis]
-    if slices and (letter == "Y") == (own == "Y") and marked.shape[marked.slice_axis] != stack.shape[stack.slice_axis]:
-        marked = cut(marked, *parse_slices(slices))
-    array = np.asarray(marked.data)
-    if array.ndim == 3 and marked.axes.endswith("S") and (array == array[..., :1]).all():
-        array, marked = array[..., 0], replace(marked, data=array[..., 0], axes=marked.axes[:-1])
-    kind = Labels if labels_are == "mask" else Paint
-    named = isinstance(marks, Labels | Paint | Segmentation | Prediction | Stack | str | Path) and sorted(marked.axes) == sorted(stack.label_axes)
-    axes = stack.label_axes if array.ndim == len(stack.label_axes) and not named else marked.axes
-    return stack, kind(as_label_array(array), axes, _class_names(marks, labels_are))
-
-
-def _class_names(marks: Marks, labels_are: str) -> tuple[str, ...]:
-    """Class names that labels carry, from class 0 for masks and from class 1 for paint."""
-    marks = marks.labels if isinstance(marks, Segmentation) else marks
-    if isinstance(marks, Labels):
-        return marks.class_names if labels_are == "mask" else marks.class_names[1:]
-    return marks.class_names if isinstance(marks, Paint) and labels_are == "paint" else ()

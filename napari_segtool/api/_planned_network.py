@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_segtool.api._learning import _pair
+from napari_segtool.api._pairs import pair_of
 from napari_segtool.core.errors import DataError
 from napari_segtool.core.progress import Progress, Steps, drain
 from napari_segtool.nets._drawing import NetworkDrawing
@@ -29,7 +29,7 @@ def planned_network_steps(
     entry = LEARNERS.get(learner)
     values = entry.params.build(**params)
     yield Progress(0, 0, "reading images and labels")
-    loaded = [_pair(pair[0], pair[1], labels_are, slices) for pair in pairs]
+    loaded = [pair_of(pair[0], pair[1], labels_are, slices) for pair in pairs]
     if not loaded:
         raise DataError("There is no image to look at.", hint="Give at least one image with its labels.")
     from napari_segtool.nets._describe import describe_network_steps

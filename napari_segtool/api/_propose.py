@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_segtool.api._learning import _pair
+from napari_segtool.api._pairs import pair_of
 from napari_segtool.core.errors import DataError
 from napari_segtool.core.progress import Progress, Steps, drain
 
@@ -37,7 +37,7 @@ def propose_steps(
     values = entry.params.build(**params)
     total = 3 if timing else 2
     yield Progress(0, total, "reading images and labels")
-    loaded = [_pair(pair[0], pair[1], labels_are, slices) for pair in pairs]
+    loaded = [pair_of(pair[0], pair[1], labels_are, slices) for pair in pairs]
     if not loaded:
         raise DataError("There is no image to look at.", hint="Give at least one image with its labels.")
     from napari_segtool.training.configure._planning import propose as work_out

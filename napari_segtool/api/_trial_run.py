@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_segtool.api._learning import _pair
-from napari_segtool.api._pixel_weights import weighed
+from napari_segtool.api._pairs import pairs_of
 from napari_segtool.core.params import Params
 
 if TYPE_CHECKING:
@@ -40,6 +39,6 @@ def trial_run(
     """
     from napari_segtool.training.runs._run import create_run
 
-    loaded = [weighed(_pair(image, marks, labels_are, slices), weights, slices) for image, marks, *weights in pairs]
+    loaded = pairs_of(pairs, labels_are, slices)
     with tempfile.TemporaryDirectory(prefix="segtool-trial-") as folder:
         yield create_run(Path(folder) / "run", loaded, learner, params, labels_are=labels_are, start_from=model, **options)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_segtool.api._learning import _pair
-from napari_segtool.api._pixel_weights import weighed
+from napari_segtool.api._pairs import pair_of, pairs_of
 from napari_segtool.core.labels import Labels, Paint
 from napari_segtool.core.registry import LEARNERS
 from napari_segtool.core.result import Segmentation
@@ -20,7 +19,7 @@ RNG = np.random.default_rng(0)
 
 
 def create(folder: Path, image: Stack, marks: Any, labels_are: Any = "mask", weights: Any = None) -> Run:
-    pair = weighed(_pair(image, marks, labels_are, ""), () if weights is None else (weights,), "")
+    pair = pairs_of([(image, marks) if weights is None else (image, marks, weights)], labels_are, "")[0]
     return create_run(folder, [pair], "unet", LEARNERS.get("unet").params(), labels_are=labels_are)
 
 
@@ -64,5 +63,5 @@ def test_class_names_come_with_the_labels(tmp_path: Path, marks: Any, labels_are
 def test_one_picture_of_labels_lies_over_the_one_slice_that_is_learned() -> None:
     volume = RNG.integers(0, 200, (5, 8, 9)).astype(np.uint8)
     for marks in (volume, volume[2]):
-        stack, labels = _pair(Stack(volume, "ZYX"), marks, "mask", "2:3")
+        stack, labels = pair_of(Stack(volume, "ZYX"), marks, "mask", "2:3")
         assert (np.squeeze(labels.data) == stack.data[0]).all()
