@@ -12,11 +12,11 @@ from napari_segtool.core.labels import Labels, Paint, smallest_dtype
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.core.spread import spread_evenly
 from napari_segtool.core.stack import Stack
-from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.data._augment import STILL, Augmentation
 from napari_segtool.training.data._holdout import Field, spacing_zyx
 from napari_segtool.training.data._loader import Batch, BatchMaker
+from napari_segtool.training.data._normalisation import normalisation_of
 from napari_segtool.training.data._patches import PatchSampler
 from napari_segtool.training.data._spacing import common_spacing, zoom_of
 from napari_segtool.training.runs._pairs import IGNORED, check_pair
@@ -113,7 +113,7 @@ def _maker(fields: tuple[Field, ...], sampler: PatchSampler, plan: Plan, augment
     return BatchMaker(
         fields,
         sampler,
-        _fixed(fields) if plan.normalisation == "fixed" else Normalisation(),
+        normalisation_of(plan.normalisation, fields),
         augmentation,
         patch=plan.patch_px,
         count=1,
@@ -122,13 +122,6 @@ def _maker(fields: tuple[Field, ...], sampler: PatchSampler, plan: Plan, augment
         neighbours=plan.neighbours,
         rim_px=plan.rim_px,
     )
-
-
-def _fixed(fields: tuple[Field, ...]) -> Normalisation:
-    """The scale of the planes that were read."""
-    values = [np.concatenate([field.image[:, channel].ravel() for field in fields]) for channel in range(fields[0].image.shape[1])]
-    values = [channel[np.isfinite(channel)] for channel in values]
-    return Normalisation("fixed", tuple(float(v.mean()) for v in values), tuple(float(v.std(dtype=np.float64)) or 1.0 for v in values))
 
 
 def _example(before: Batch, after: Batch, table: NDArray[np.unsignedinteger], plan: Plan) -> Example:

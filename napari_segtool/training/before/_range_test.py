@@ -16,13 +16,13 @@ from napari_segtool.core.errors import DataError, ParameterError
 from napari_segtool.core.progress import Progress, Steps
 from napari_segtool.nets._bundle import load_network, open_bundle
 from napari_segtool.nets._forward import flushed_denormals, out_of_memory
-from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.data._border import weigh_fields
 from napari_segtool.training.data._holdout import open_pictures, split_fields
 from napari_segtool.training.data._loader import Prefetcher
+from napari_segtool.training.data._normalisation import normalisation_of
 from napari_segtool.training.engine._fit import all_cores
-from napari_segtool.training.engine._trainer import Trainer, fixed_normalisation
+from napari_segtool.training.engine._trainer import Trainer
 from napari_segtool.training.engine._watch import Watch
 from napari_segtool.training.runs._run import Run
 
@@ -142,7 +142,7 @@ class _Deaf(Watch):
 def _test(run: Run, plan: Plan, steps: int, lowest: float, highest: float, folder: Path) -> Steps[RateRange]:
     sparse = run.config["labels_are"] == "paint"
     fields = split_fields(open_pictures(run, plan.spatial), len(run.classes), sparse=sparse, seed=run.seed)
-    normalisation = fixed_normalisation(fields) if plan.normalisation == "fixed" else Normalisation()
+    normalisation = normalisation_of(plan.normalisation, fields)
     trainer = Trainer(
         plan,
         fields,

@@ -15,17 +15,17 @@ from napari_segtool.core.result import ModelBundle
 from napari_segtool.core.spread import spread_evenly
 from napari_segtool.nets._bundle import load_network, open_bundle, save_bundle
 from napari_segtool.nets._forward import out_of_memory, resolve_device
-from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.nets._pixel_size import SAME, pixel_text
 from napari_segtool.nets._reach import receptive_halo
 from napari_segtool.nets._tiling import Tile
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.data._border import weigh_fields
 from napari_segtool.training.data._holdout import Field, Picture, open_pictures, split_fields
+from napari_segtool.training.data._normalisation import normalisation_of
 from napari_segtool.training.data._spacing import common_spacing
 from napari_segtool.training.engine._preview import Previews
 from napari_segtool.training.engine._schedule import Budget
-from napari_segtool.training.engine._trainer import Trainer, fixed_normalisation, network_params
+from napari_segtool.training.engine._trainer import Trainer, network_params
 from napari_segtool.training.engine._watch import Watch
 from napari_segtool.training.losses._combined import head_of
 from napari_segtool.training.runs._checkpoint import read_checkpoint, write_checkpoint
@@ -64,7 +64,7 @@ class Sitting:
         self.spacing_um = common_spacing([picture.spacing_um for picture in self.pictures])
         classes = len(run.classes)
         self.fields: tuple[Field, ...] = split_fields(self.pictures, classes, sparse=self.sparse, seed=run.seed)
-        self.normalisation = fixed_normalisation(self.fields) if plan.normalisation == "fixed" else Normalisation()
+        self.normalisation = normalisation_of(plan.normalisation, self.fields)
         self.watch = Watch(run)
         self.trainer = Trainer(
             plan,

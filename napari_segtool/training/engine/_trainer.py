@@ -330,20 +330,3 @@ def _sampling(plan: Plan, fields: tuple[Field, ...]) -> tuple[float, ...]:
     """Distance between pixels along each spatial axis of a volume network, in pixels of the finest axis; empty in 2-D and where it is not known."""
     spacing = next((field.spacing_um for field in fields if field.spacing_um), ())
     return tuple(step / min(spacing) for step in spacing) if plan.spatial == 3 and spacing else ()
-
-
-def fixed_normalisation(fields: tuple[Field, ...]) -> Normalisation:
-    """Return the mean and deviation of all training planes together; NaN and infinite pixels do not count."""
-    import numpy as np
-
-    count, total, squares = np.zeros(1, np.int64), 0.0, 0.0
-    for field in fields:
-        for plane in field.image:
-            values = np.asarray(plane, dtype=np.float64).reshape(plane.shape[0], -1)
-            known = np.isfinite(values)
-            values = np.where(known, values, 0)
-            count = count + known.sum(axis=1)
-            total, squares = total + values.sum(axis=1), squares + (values**2).sum(axis=1)
-    mean = np.atleast_1d(total / np.maximum(count, 1))
-    deviation = np.sqrt(np.maximum(np.atleast_1d(squares / np.maximum(count, 1)) - mean**2, 0))
-    return Normalisation("fixed", tuple(float(v) for v in mean), tuple(float(v) for v in deviation))

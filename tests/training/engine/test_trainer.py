@@ -15,9 +15,10 @@ from napari_segtool.nets._normalise import Normalisation
 from napari_segtool.training._plan import Plan
 from napari_segtool.training.data._holdout import Field
 from napari_segtool.training.data._loader import Batch
+from napari_segtool.training.data._normalisation import fixed_normalisation
 from napari_segtool.training.engine._number_format import choose_format
 from napari_segtool.training.engine._supervision import supervised
-from napari_segtool.training.engine._trainer import Trainer, fixed_normalisation
+from napari_segtool.training.engine._trainer import Trainer
 from napari_segtool.training.engine._watch import Watch
 from napari_segtool.training.losses._class_weights import beside_map
 from tests.training.blobs import tiny_run
