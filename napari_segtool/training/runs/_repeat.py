@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_segtool.core.errors import ModelError
-from napari_segtool.training.runs._events import EventLog, write_atomically
-from napari_segtool.training.runs._folder import PROPOSAL, START, as_json, found_versions, new_folder
-from napari_segtool.training.runs._run import Run, open_run
+from napari_segtool.training.runs._folder import PROPOSAL, START, found_versions, new_folder
+from napari_segtool.training.runs._run import Run, furnished, open_run
 
 
 def repeat_run(source: str | Path, folder: str | Path) -> Run:
@@ -41,16 +40,10 @@ def repeat_run(source: str | Path, folder: str | Path) -> Run:
                 shutil.copytree(old.folder / name, folder / name)
         if (old.folder / PROPOSAL).exists():
             shutil.copyfile(old.folder / PROPOSAL, folder / PROPOSAL)
-        for name in ("checkpoints", "preview"):
-            (folder / name).mkdir()
         versions = found_versions()
         recipe = {**old.config["recipe"], "version": versions["napari-segtool"]}
         config = {**old.config, "versions": versions, "recipe": recipe, "created": time.time(), "repeats": str(old.folder)}
-        log = EventLog(folder / "events.jsonl")
-        for text in _differences(old, versions):
-            log.write("message", text=text)
-        write_atomically(folder / "config.json", as_json(config))
-    return Run(folder, config)
+        return furnished(folder, config, _differences(old, versions))
 
 
 def _differences(old: Run, versions: dict[str, str]) -> list[str]:

@@ -279,8 +279,6 @@ def create_run(
         write_atomically(folder / "data" / "index.json", as_json({"pairs": [asdict(record) for record in stored]}))
         if start is not None:
             shutil.copytree(start, folder / START)
-        for name in ("checkpoints", "preview"):
-            (folder / name).mkdir()
         config = {
             "format": FORMAT,
             "learner": learner,
@@ -298,10 +296,17 @@ def create_run(
             "created": time.time(),
         }
         config["recipe"] = _recipe(config, stored).as_dict()
-        log = EventLog(folder / "events.jsonl")
-        for remark in filter(None, remarks):
-            log.write("message", text=remark)
-        write_atomically(folder / "config.json", as_json(config))
+        return furnished(folder, config, remarks)
+
+
+def furnished(folder: Path, config: dict[str, Any], remarks: Sequence[str]) -> Run:
+    """Return the run of a folder that has its data: with places for what comes, remarks as its first events, and last its configuration."""
+    for name in ("checkpoints", "preview"):
+        (folder / name).mkdir()
+    log = EventLog(folder / "events.jsonl")
+    for remark in filter(None, remarks):
+        log.write("message", text=remark)
+    write_atomically(folder / "config.json", as_json(config))
     return Run(folder, config)
 
 
